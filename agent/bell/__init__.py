@@ -1,0 +1,1 @@
+"""The emergency bell: contact, debounce, alarm, lights, outbox."""

@@ -1,0 +1,1 @@
+"""Camera sources behind one port; the process that sees clear video."""

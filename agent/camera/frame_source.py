@@ -1,0 +1,67 @@
+"""The port between cameras and the recorder: encoded video in, nothing else.
+
+Rules:
+* a source delivers one video stream and never a sound packet; when the device or file carries sound, it is
+  not demuxed, and `VideoFormat.source_has_sound` says so (R-AUDIO);
+* `frames()` blocks at most `read_timeout_s` for the next frame, then raises `SourceError`;
+* timestamps rise over a loop or a file's end; the first frame is a keyframe;
+* the fake (`SyntheticSource`) is shipped and passes the same contract suite (`tests/contract`).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True)
+class VideoFormat:
+    """What a source delivers: `codec` "h264" or "hevc", `extradata` as the demuxer gave it (may be empty).
+
+    `template` is the demuxer's own stream object for a muxer of the same library to copy from, or None.
+    """
+
+    codec: str
+    width: int
+    height: int
+    fps: float
+    time_base: Fraction
+    extradata: bytes
+    source_has_sound: bool
+    passthrough: bool
+    template: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedFrame:
+    """One access unit. `pts` and `dts` count `VideoFormat.time_base`; `payload` is bytes-like (maybe a PyAV packet)."""
+
+    payload: Any
+    pts: int
+    dts: int
+    keyframe: bool
+    duration: int = 0
+
+
+class FrameSource(Protocol):
+    """A camera. Made closed; `open` once, then `frames`, then `close` (which also unblocks `frames`)."""
+
+    def open(self) -> VideoFormat:
+        """Connect and return the format.
+
+        Raises:
+            SourceError: missing, corrupt, refused or silent for longer than the read timeout; says which.
+        """
+        ...
+
+    def frames(self) -> Iterator[EncodedFrame]:
+        """Yield frames until `close`.
+
+        Raises:
+            SourceError: the source ended, stalled or broke; the recorder closes its segment and reopens.
+        """
+        ...
+
+    def close(self) -> None:
+        """Release the device; safe to call twice and from another thread."""
+        ...

@@ -1,0 +1,120 @@
+"""The pole's configuration as values. `agent.config_file` reads and checks `/etc/pole-agent/pole.toml`.
+
+Rules: legal values (management number, purpose, retention, policy) have no default; secrets are file
+paths, never values; a service takes the part it needs, never the whole (STYLE "Avoid").
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+Purpose = Literal[
+    "crime-prevention",
+    "dumping",
+    "facilities",
+    "parking",
+    "traffic",
+    "disaster",
+    "wanted-vehicles",
+    "fire",
+    "children",
+]
+SourceKind = Literal["replay", "rtsp", "v4l2", "picamera2"]
+
+
+@dataclass(frozen=True)
+class PoleConfig:
+    """Who this pole is. `policy` names the city's policy profile, `retention_days` is at most 30 (R-RETAIN)."""
+
+    id: str
+    zone: str
+    policy: str
+    retention_days: int
+
+
+@dataclass(frozen=True)
+class CenterConfig:
+    """Where the center is and how both sides know each other (mutual TLS); `receipt_key` is a C2SP verifier key."""
+
+    ingest_url: str
+    broker_host: str
+    broker_port: int
+    ca_file: Path
+    cert_file: Path
+    key_file: Path
+    receipt_key: str
+
+
+@dataclass(frozen=True)
+class SealingConfig:
+    """`recipients_file`: age recipients, one a line, the first valid one is used, the next are fallbacks."""
+
+    recipients_file: Path
+
+
+@dataclass(frozen=True)
+class SpoolConfig:
+    """The spool's directory, the most it may hold and what must stay free on its file system (bytes)."""
+
+    dir: Path
+    max_bytes: int
+    min_free_bytes: int
+
+
+@dataclass(frozen=True)
+class CameraConfig:
+    """One camera. `address` is a file (replay), URL (rtsp), device (v4l2) or camera number (picamera2)."""
+
+    id: str
+    management_number: str
+    purpose: Purpose
+    source: SourceKind
+    address: str
+    width: int
+    height: int
+    fps: int
+    segment_s: float = 10.0
+    bitrate_kbps: int = 4000
+    read_timeout_s: float = 5.0
+    address_file: Path | None = None
+
+
+@dataclass(frozen=True)
+class BellConfig:
+    """Bell line and lights as BCM GPIO numbers; `simulate` uses gpiozero's mock pins and a control socket."""
+
+    wiring: Literal["no-nc", "no"] = "no-nc"
+    no_pin: int = 17
+    nc_pin: int | None = 27
+    white_pin: int = 5
+    red_pin: int = 6
+    green_pin: int = 13
+    siren_pin: int = 19
+    debounce_ms: int = 30
+    simulate: bool = False
+    window_before_s: float = 30.0
+    window_after_s: float = 60.0
+
+
+@dataclass(frozen=True)
+class HealthConfig:
+    """How often the pole reports and where the kernel's files are (another root in tests)."""
+
+    heartbeat_s: float = 30.0
+    probe_s: float = 5.0
+    system_root: Path = Path("/")
+
+
+@dataclass(frozen=True)
+class Config:
+    """The whole file; only `agent.wiring` sees it."""
+
+    pole: PoleConfig
+    center: CenterConfig
+    sealing: SealingConfig
+    spool: SpoolConfig
+    cameras: tuple[CameraConfig, ...]
+    bell: BellConfig = field(default_factory=BellConfig)
+    health: HealthConfig = field(default_factory=HealthConfig)
+    run_dir: Path = Path("/run/pole-agent")
+    state_dir: Path = Path("/var/lib/pole-agent")

@@ -1,0 +1,1 @@
+"""Probes, heartbeat, self-tests."""

@@ -1,0 +1,1 @@
+"""One probe per file; adding a probe is adding a file."""

@@ -1,0 +1,1 @@
+"""The pole's one MQTT 5 session."""

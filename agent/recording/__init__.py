@@ -1,0 +1,1 @@
+"""Segmenting, sealing and the spool: from frames to sealed files with records."""

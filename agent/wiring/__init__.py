@@ -1,0 +1,1 @@
+"""Chooses adapters for the configuration; nothing else does."""

@@ -1,0 +1,1 @@
+"""The reference control center: ingest, custodian, alarms, console."""

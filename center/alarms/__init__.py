@@ -1,0 +1,1 @@
+"""Receives bells and heartbeats over MQTT, commits, then answers."""

@@ -1,0 +1,1 @@
+"""Holds the keys that open segments, and the reasons for which they were used."""

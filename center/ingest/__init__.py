@@ -1,0 +1,1 @@
+"""Receives sealed segments and records, answers with receipts."""

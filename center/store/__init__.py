@@ -1,0 +1,1 @@
+"""What the center knows, in SQLite."""
