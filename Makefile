@@ -1,0 +1,34 @@
+# The bare call lists the targets. `make check test` is exactly what CI runs.
+.DEFAULT_GOAL := help
+VENV ?= .venv
+PY := $(VENV)/bin/python
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+setup: ## install everything: Debian packages (as root or with sudo) and the virtual environment
+	scripts/setup --dev
+
+demo: ## run broker, center and one simulated pole here; prints the console's address
+	scripts/demo
+
+check: setup ## lint, types, import direction, schemas in step with the code
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+	$(PY) scripts/contract-schemas --check
+
+test: setup ## every test that needs no pole
+	$(PY) -m pytest -m "not slow and not hardware"
+
+drill: setup ## the long drills: process kills, crash loops
+	$(PY) -m pytest -m slow
+
+bench: setup ## measure N1, N3, N4, N5 and refresh docs/benchmarks.md
+	$(PY) tests/bench/run_all.py
+
+clean: ## remove what the demo left behind
+	rm -rf .demo
+
+.PHONY: help setup demo check test drill bench clean
