@@ -56,14 +56,18 @@ class SealingConfig:
 class SpoolConfig:
     """The spool's directory, the most it may hold and what must stay free on its file system (bytes)."""
 
-    dir: Path
-    max_bytes: int
-    min_free_bytes: int
+    dir: Path = Path("/var/lib/pole-agent/spool")
+    max_bytes: int = 32 << 30
+    min_free_bytes: int = 1 << 30
 
 
 @dataclass(frozen=True)
 class CameraConfig:
-    """One camera. `address` is a file (replay), URL (rtsp), device (v4l2) or camera number (picamera2)."""
+    """One camera. `address` is a file (replay), URL (rtsp), device (v4l2) or camera number (picamera2).
+
+    `address_file` (rtsp only) holds the whole address on its first line when it carries a password; `address`
+    is then "" and the source reads the file when it opens the camera, so that no secret stands in a value.
+    """
 
     id: str
     management_number: str
