@@ -1,0 +1,127 @@
+"""Sealing one file as it is produced: clear bytes go in, only header and ciphertext come out.
+
+Rules:
+* nothing but the header, the nonce and the output of the cipher is ever passed to the sink;
+* a chunk is passed as soon as the byte after it is known. The last chunk of a file is marked and never empty, so a
+  chunk that is full to the byte waits for the next write or for close: at most 64 KiB are held back;
+* no nonce is used twice: after an error in the cipher or the sink the writer is broken, and says so;
+* there is no `with`: closing on an exception would give half a recording the look of a whole one.
+Source: C2SP age.md, "Payload" (STREAM, Hoang-Reyhanitabar-Rogaway-Vizar 2015).
+"""
+
+import secrets
+from collections.abc import Callable, Sequence
+
+from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+
+from agent.contract.age_format.header import FILE_KEY_BYTES, NONCE_BYTES, encode_header
+from agent.contract.age_format.hkdf import hkdf_sha256
+from agent.contract.age_format.recipients import Recipient
+from agent.contract.errors import SealError
+
+CHUNK_BYTES = 64 * 1024
+Buffer = bytes | bytearray | memoryview
+
+
+def wrap_file_key(file_key: bytes, recipients: Sequence[Recipient]) -> bytes:
+    """Return a header that gives `file_key` to `recipients` (a new file, or a legal hold on an old one).
+
+    Raises:
+        SealError: no recipient, or classic and hybrid ones mixed: the weaker would decide.
+    """
+    if not recipients:
+        raise SealError("no recipient to seal for; nothing is written")
+    if len({recipient.family for recipient in recipients}) > 1:
+        raise SealError("classic and hybrid recipients must not be mixed in one file; choose one family")
+    return encode_header(file_key, [recipient.wrap(file_key) for recipient in recipients])
+
+
+class AgeWriter:
+    """One sealed file. Use from one thread; memory is one chunk.
+
+    Args:
+        sink: takes the sealed bytes, in order; called with the header from `__init__` already.
+        recipients: who can open the file; all classic or all hybrid.
+
+    Raises:
+        SealError: no usable recipient. Nothing was passed to the sink.
+    """
+
+    def __init__(self, sink: Callable[[bytes], object], recipients: Sequence[Recipient]) -> None:
+        file_key = secrets.token_bytes(FILE_KEY_BYTES)
+        nonce = secrets.token_bytes(NONCE_BYTES)
+        header = wrap_file_key(file_key, recipients)
+        self._cipher = ChaCha20Poly1305(hkdf_sha256(file_key, salt=nonce, info=b"payload"))
+        self._sink = sink
+        self._pending = bytearray(CHUNK_BYTES)
+        self._filled = 0
+        self._counter = 0
+        self._unusable = ""
+        self._sink(header + nonce)
+
+    def write(self, data: Buffer) -> int:
+        """Seal `data` and return its length in bytes. `data` may be reused at once.
+
+        Raises:
+            SealError: the writer is closed or broken.
+            Whatever the sink raises; the writer is broken then.
+        """
+        if self._unusable:
+            raise SealError(self._unusable)
+        size = len(data)
+        end = self._filled + size
+        if end <= CHUNK_BYTES and isinstance(data, bytes | bytearray):
+            self._pending[self._filled : end] = data
+            self._filled = end
+            return size
+        return self._write_view(memoryview(data).cast("B"))
+
+    def flush_chunks(self) -> None:
+        """Do nothing: every chunk that may be passed already was (see the rules above).
+
+        What is still held back cannot go out earlier without weakening the format: a shorter chunk ends the file.
+        """
+        if self._unusable:
+            raise SealError(self._unusable)
+
+    def close(self) -> None:
+        """Seal the last chunk and mark it as the last. Must be called exactly once; it does not close the sink.
+
+        Raises:
+            SealError: the writer is closed or broken.
+        """
+        if self._unusable:
+            raise SealError(self._unusable)
+        self._seal(memoryview(self._pending)[: self._filled], is_last=True)
+        self._unusable = "sealed file is closed; begin a new one"
+        self._pending = bytearray()
+
+    def _write_view(self, view: memoryview) -> int:
+        size = len(view)
+        if self._filled + size <= CHUNK_BYTES:
+            self._keep(view)
+            return size
+        start = 0
+        if self._filled:
+            start = CHUNK_BYTES - self._filled
+            self._keep(view[:start])
+            self._seal(self._pending, is_last=False)
+            self._filled = 0
+        while size - start > CHUNK_BYTES:
+            self._seal(view[start : start + CHUNK_BYTES], is_last=False)
+            start += CHUNK_BYTES
+        self._keep(view[start:])
+        return size
+
+    def _keep(self, view: memoryview) -> None:
+        end = self._filled + len(view)
+        self._pending[self._filled : end] = view
+        self._filled = end
+
+    def _seal(self, chunk: Buffer, *, is_last: bool) -> None:
+        # Broken until the sink has it: a retry would seal other bytes under the same nonce and give both away.
+        self._unusable = "sealed file is broken by an earlier error; abandon it and begin a new one"
+        nonce = (self._counter << 8 | is_last).to_bytes(12, "big")
+        self._counter += 1
+        self._sink(self._cipher.encrypt(nonce, chunk, None))
+        self._unusable = ""
