@@ -1,0 +1,212 @@
+"""One opened libav input: its video stream as frames that follow the port's rules (`frame_source`).
+
+Rules:
+* only the first video stream is demuxed; streams of sound are counted and never read (R-AUDIO);
+* H.264 and H.265 pass untouched; anything else is decoded and encoded by `av_encoder`, imported only then (N2);
+* frames before the first keyframe are dropped and counted; flush packets (no dts, no bytes) are not frames;
+* no error text holds an address's user, password or path: libav puts its URL into its messages, so only the kind
+  of the failure is taken over and libav's exception is not chained (it would be logged with its text).
+"""
+
+import errno
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any
+
+import av
+from av.container import InputContainer
+
+from agent.camera.frame_source import EncodedFrame, VideoFormat
+from agent.camera.no_audio_guard import refuse_unless_video, sound_streams
+from agent.camera.timestamps import RisingTimes
+from agent.errors import SourceError
+
+PASSTHROUGH_CODECS = frozenset({"h264", "hevc"})
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How video that is not H.264/H.265 is encoded: bit rate, and at most `gop_s` between keyframes."""
+
+    bitrate_kbps: int = 4000
+    gop_s: float = 2.0
+
+
+@dataclass(frozen=True)
+class InputRequest:
+    """What to open. `name` stands in error texts instead of `url`; `options` are libav's."""
+
+    url: str
+    name: str
+    read_timeout_s: float
+    options: Mapping[str, str] = field(default_factory=dict)
+    container: str | None = None
+    fps_hint: float = 25.0
+    encoding: Encoding = field(default_factory=Encoding)
+
+
+class AvInput:
+    """An opened input. One thread opens, reads and closes it: libav inputs must not be closed by another."""
+
+    def __init__(self, request: InputRequest) -> None:
+        """Open the input.
+
+        Raises:
+            SourceError: missing, refused, silent or not video; says which.
+        """
+        self._name = request.name
+        self.frames_dropped = 0
+        self._container = _open_container(request)
+        try:
+            self._stream = _video_stream(self._container, request.name)
+            self._encoder = (
+                None if self._stream.codec_context.name in PASSTHROUGH_CODECS else self._make_encoder(request)
+            )
+            self.format = self._describe(request)
+        except BaseException:
+            self._container.close()
+            raise
+
+    def frames(self) -> Iterator[EncodedFrame]:
+        """Yield frames from the first keyframe to the input's end (no error at the end).
+
+        Raises:
+            SourceError: the input broke, or sent nothing for the read timeout.
+        """
+        times = RisingTimes(self.format.time_base, round(1 / (self.format.time_base * Fraction(self.format.fps))))
+        packets = self._passthrough() if self._encoder is None else self._encoder.encode(self._packets())
+        started = False
+        for packet in packets:
+            if not started and not packet.is_keyframe:
+                self.frames_dropped += 1
+                continue
+            started = True
+            pts, dts = times.next(packet.pts, packet.dts, packet.duration or 0)
+            yield EncodedFrame(packet, pts, dts, packet.is_keyframe, packet.duration or 0)
+
+    def close(self) -> None:
+        """Close the input; safe to call twice."""
+        self._container.close()
+
+    def _packets(self) -> Iterator[Any]:
+        """Yield the video stream's packets, flush packet included."""
+        demux = self._container.demux(self._stream)
+        while True:
+            failure: str | None = None
+            try:
+                packet = next(demux, None)
+            except av.FFmpegError as exc:
+                failure = _failure(exc)
+            if failure is not None:
+                raise SourceError(f"{self._name} stopped sending: {failure}; it is reopened")
+            if packet is None:
+                return
+            yield packet
+
+    def _passthrough(self) -> Iterator[Any]:
+        for packet in self._packets():
+            if packet.size == 0:
+                continue
+            if packet.is_keyframe and packet.has_sidedata("new_extradata"):
+                self._refuse_change(bytes(packet.get_sidedata("new_extradata")))
+            yield packet
+
+    def _refuse_change(self, extradata: bytes) -> None:
+        if extradata != self.format.extradata:
+            raise SourceError(f"{self._name} changed its video format; it is reopened")
+
+    def _make_encoder(self, request: InputRequest) -> Any:
+        from agent.camera.av_encoder import AvTranscoder
+
+        return AvTranscoder(self._stream, request.name, _fps(self._stream, request.fps_hint), request.encoding)
+
+    def _describe(self, request: InputRequest) -> VideoFormat:
+        has_sound = sound_streams([stream.type for stream in self._container.streams]) > 0
+        fps = _fps(self._stream, request.fps_hint)
+        if self._encoder is not None:
+            described: VideoFormat = self._encoder.format(fps, has_sound)
+            return described
+        context = self._stream.codec_context
+        return VideoFormat(
+            codec=context.name,
+            width=context.width,
+            height=context.height,
+            fps=fps,
+            time_base=Fraction(self._stream.time_base),
+            extradata=bytes(context.extradata or b""),
+            source_has_sound=has_sound,
+            passthrough=True,
+            template=_own_template(self._stream),
+        )
+
+
+def _open_container(request: InputRequest) -> InputContainer:
+    timeout = (request.read_timeout_s, request.read_timeout_s)
+    failure = ""
+    try:
+        return av.open(request.url, "r", format=request.container, options=dict(request.options), timeout=timeout)
+    except (av.FFmpegError, OSError, ValueError) as exc:
+        failure = _failure(exc)
+    raise SourceError(f"{request.name} cannot be opened: {failure}")
+
+
+def _video_stream(container: InputContainer, name: str) -> Any:
+    if not container.streams.video:
+        raise SourceError(f"{name} holds no video stream; check that it is the camera's video address or a video file")
+    stream = container.streams.video[0]
+    refuse_unless_video(stream.type)
+    if stream.codec_context is None or not stream.codec_context.width:
+        raise SourceError(f"{name} has video that cannot be read; check the file or the camera's encoder settings")
+    return stream
+
+
+def _fps(stream: Any, hint: float) -> float:
+    rate = stream.average_rate or stream.guessed_rate or stream.base_rate
+    return float(rate) if rate and 0 < rate <= 1000 else hint
+
+
+def _own_template(stream: Any) -> Any:
+    """Return a copy of the stream's parameters that outlives the input (a closed input frees its streams)."""
+    scratch = av.open(_Nowhere(), "w", format="mp4")
+    return scratch.add_stream_from_template(stream, opaque=True)
+
+
+class _Nowhere:
+    """A file object for a container that is never written."""
+
+    def write(self, data: bytes) -> int:
+        return len(data)
+
+
+_NEXT_STEPS: tuple[tuple[Callable[[BaseException], bool], str], ...] = (
+    (lambda exc: isinstance(exc, FileNotFoundError), "there is no such file or device; check the address"),
+    (lambda exc: isinstance(exc, PermissionError), "access is not allowed; check the owner and group of it"),
+    (lambda exc: isinstance(exc, IsADirectoryError), "it is a directory; name a video file"),
+    (lambda exc: isinstance(exc, av.InvalidDataError), "it is no readable video; check the file or the encoder"),
+    (
+        lambda exc: isinstance(exc, (av.HTTPUnauthorizedError, av.HTTPForbiddenError)),
+        "it refused the credentials; check user and password",
+    ),
+    (lambda exc: isinstance(exc, av.HTTPNotFoundError), "it has no stream of that path; check the address"),
+    (lambda exc: isinstance(exc, ConnectionRefusedError), "it refused the connection; check power, address and port"),
+    (
+        lambda exc: isinstance(exc, (av.ExitError, TimeoutError)),
+        "it sent nothing within the read timeout; check power and cable",
+    ),
+    (lambda exc: isinstance(exc, av.EOFError), "it ended before any video came; check the file or the encoder"),
+    (lambda exc: getattr(exc, "errno", None) == errno.EBUSY, "another program uses it; stop that program"),
+    (
+        lambda exc: getattr(exc, "errno", None) in (errno.EHOSTUNREACH, errno.ENETUNREACH),
+        "there is no way to it; check the cable and the network settings",
+    ),
+)
+
+
+def _failure(exc: BaseException) -> str:
+    """Return what failed and the next step, without libav's text when that could hold the address."""
+    for matches, text in _NEXT_STEPS:
+        if matches(exc):
+            return text
+    reason = getattr(exc, "strerror", None) or type(exc).__name__
+    return f"{str(reason).lower()}; check the address, the cable and the camera"

@@ -1,0 +1,125 @@
+"""A video file as a camera: for demos, drills and benches (DESIGN decision 13).
+
+Rules:
+* paced frames come no earlier than their time against the injected clock, unpaced ones as fast as they are read;
+* a looping file's times go on over the loop: the next round starts one frame after the last;
+* a file that does not loop ends with SourceError, as a camera that stops does.
+"""
+
+import threading
+from collections.abc import Generator, Iterator
+from pathlib import Path
+
+from agent.camera.av_input import AvInput, Encoding, InputRequest
+from agent.camera.frame_source import EncodedFrame, VideoFormat
+from agent.clock import Clock
+from agent.errors import SourceError
+
+
+class ReplaySource:
+    """See `FrameSource` for the contract."""
+
+    def __init__(
+        self,
+        path: Path,
+        clock: Clock,
+        *,
+        paced: bool = True,
+        loop: bool = True,
+        encoding: Encoding | None = None,
+        read_timeout_s: float = 5.0,
+    ) -> None:
+        self._clock = clock
+        self._paced = paced
+        self._loop = loop
+        self._name = f"clip {path}"
+        self._request = InputRequest(
+            # "file:" keeps a name with a colon from being read as a protocol.
+            f"file:{path}",
+            self._name,
+            read_timeout_s,
+            {"protocol_whitelist": "file"},
+            encoding=encoding or Encoding(),
+        )
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._input: AvInput | None = None
+        self.frames_dropped = 0
+
+    def open(self) -> VideoFormat:
+        """Open the file and return its format.
+
+        Raises:
+            SourceError: missing or not a readable video.
+        """
+        self.close()
+        opened = AvInput(self._request)
+        with self._lock:
+            self._stop = threading.Event()
+            self._input = opened
+        return opened.format
+
+    def frames(self) -> Iterator[EncodedFrame]:
+        """Yield frames until `close`.
+
+        Raises:
+            SourceError: the file ended (when it does not loop), broke, or was not opened.
+        """
+        with self._lock:
+            current, self._input, stop = self._input, None, self._stop
+        if current is None:
+            if stop.is_set():
+                return
+            raise SourceError(f"{self._name} is not open; call open before frames")
+        rounds = self._rounds(current)
+        try:
+            yield from self._pace(rounds, current.format, stop) if self._paced else self._until(rounds, stop)
+        finally:
+            rounds.close()
+
+    def close(self) -> None:
+        """End `frames`; the thread that reads closes the file."""
+        with self._lock:
+            self._stop.set()
+            unread, self._input = self._input, None
+        if unread is not None:
+            unread.close()
+
+    def _rounds(self, current: AvInput) -> Generator[EncodedFrame, None, None]:
+        """Yield the file's frames round after round, times going on; reopens the file for each round."""
+        frame_ticks = max(1, round(1 / (float(current.format.time_base) * current.format.fps)))
+        next_dts = 0
+        while True:
+            shift: int | None = None
+            try:
+                for frame in current.frames():
+                    if shift is None:
+                        shift = next_dts - frame.dts
+                    dts = frame.dts + shift
+                    next_dts = dts + (frame.duration or frame_ticks)
+                    yield EncodedFrame(frame.payload, frame.pts + shift, dts, frame.keyframe, frame.duration)
+            finally:
+                self.frames_dropped += current.frames_dropped
+                current.close()
+            if shift is None:
+                raise SourceError(f"{self._name} holds no keyframe; check the file")
+            if not self._loop:
+                raise SourceError(f"{self._name} ended; set it to loop or name another file")
+            current = AvInput(self._request)
+
+    def _until(self, frames: Iterator[EncodedFrame], stop: threading.Event) -> Iterator[EncodedFrame]:
+        for frame in frames:
+            if stop.is_set():
+                return
+            yield frame
+
+    def _pace(
+        self, frames: Iterator[EncodedFrame], video_format: VideoFormat, stop: threading.Event
+    ) -> Iterator[EncodedFrame]:
+        started_mono_s = self._clock.mono_s()
+        tick_s = float(video_format.time_base)
+        for frame in frames:
+            ahead_s = started_mono_s + frame.dts * tick_s - self._clock.mono_s()
+            if stop.is_set() or (ahead_s > 0 and self._clock.wait(stop, ahead_s)):
+                return
+            yield frame
