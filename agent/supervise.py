@@ -5,6 +5,8 @@ Rules (DESIGN "Shape", STYLE 6):
 * an unhandled error ends the worker loudly; the supervisor starts it again until the budget
   (`RESTARTS` in `WINDOW_S`) is spent, then the process exits with status 1 and systemd starts it afresh;
 * the service manager's watchdog is fed only while every worker has beaten within its `stall_s`;
+* a worker silent for `STALLS_ENDURED` times its `stall_s` ends the process with status 1 even where no watchdog
+  does it, so that whoever started the process starts it afresh;
 * SIGTERM and SIGINT set the stop event; workers have `STOP_S` to end; then the process leaves regardless.
 This is the only place that may catch every exception.
 """
@@ -25,6 +27,7 @@ log = logging.getLogger(__name__)
 RESTARTS = 5
 WINDOW_S = 60.0
 STOP_S = 4.5
+STALLS_ENDURED = 2
 TICK_S = 0.5
 
 
@@ -83,6 +86,7 @@ class Supervisor:
         self._manager = manager
         self._stop = threading.Event()
         self._running: list[_Running] = []
+        self._stalled_names: list[str] = []
 
     def request_stop(self) -> None:
         """Ask every worker to end; returns at once."""
@@ -103,6 +107,9 @@ class Supervisor:
                 break
             if not self._stalled():
                 self._manager.alive()
+            elif self._hopeless():
+                status = 1
+                break
         self._manager.stopping()
         return max(status, self._end())
 
@@ -136,9 +143,13 @@ class Supervisor:
 
     def _stalled(self) -> list[str]:
         names = [r.worker.name for r in self._running if r.context.silent_s() > r.worker.stall_s]
-        if names:
+        if names and names != self._stalled_names:
             log.error("workers stalled service=%s workers=%s", self._service, ",".join(names))
+        self._stalled_names = names
         return names
+
+    def _hopeless(self) -> bool:
+        return any(r.context.silent_s() > STALLS_ENDURED * r.worker.stall_s for r in self._running)
 
     def _end(self) -> int:
         self._stop.set()
