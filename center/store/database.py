@@ -1,0 +1,151 @@
+"""One connection to `center.sqlite`: how it is opened, how a transaction runs, what an error becomes.
+
+Rules:
+* WAL; `synchronous=FULL`, so a commit that returned is on the disk (receipts stand on that);
+  `durable=False` is for telemetry, which the pole says again in seconds: its commits cost no fsync and
+  therefore hold the one write lock only briefly while an alarm waits for it;
+* a lock serialises the threads of one process on a connection; a busy database is waited for `BUSY_S`;
+* a write begins with BEGIN IMMEDIATE: it waits at its begin and never fails half-way for want of the lock;
+* every sqlite3.Error leaves as StoreError, after a rollback.
+"""
+
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from center.errors import StoreError
+from center.store.schema import APPLICATION_ID, STEPS, VERSION
+
+BUSY_S = 5.0
+MMAP_BYTES = 64 << 20
+
+
+class Database:
+    """A thread-safe connection. Reads through `rows` and `row`, writes inside `transaction()`."""
+
+    def __init__(self, path: Path, *, durable: bool = True, autocheckpoint: bool = True) -> None:
+        """Open `path`, making or migrating it.
+
+        With `autocheckpoint=False` somebody else must call `checkpoint` (the alarm path leaves it to telemetry).
+
+        Raises:
+            StoreError: not writable, not ours, or of a newer schema.
+        """
+        self._path = path
+        self._lock = threading.RLock()
+        self._depth = 0
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._connection = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
+        except (sqlite3.Error, OSError) as exc:
+            raise StoreError(f"{path} cannot be opened: {exc}; check state_dir and its rights") from exc
+        self._connection.row_factory = sqlite3.Row
+        try:
+            self._prepare(durable, autocheckpoint)
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def _prepare(self, durable: bool, autocheckpoint: bool) -> None:
+        for pragma in (
+            "journal_mode = WAL",
+            f"synchronous = {'FULL' if durable else 'NORMAL'}",
+            "foreign_keys = ON",
+            f"mmap_size = {MMAP_BYTES}",
+            f"wal_autocheckpoint = {1000 if autocheckpoint else 0}",
+        ):
+            self._execute(f"PRAGMA {pragma}")
+        self._migrate()
+
+    def _migrate(self) -> None:
+        if self._versions() == (APPLICATION_ID, VERSION):
+            return
+        with self.transaction():
+            application, version = self._versions()
+            if version > VERSION:
+                raise StoreError(f"{self._path} has schema {version}, this program knows {VERSION}: update pole-center")
+            empty = not self.row("SELECT 1 FROM sqlite_master")
+            if application != APPLICATION_ID and not empty:
+                raise StoreError(f"{self._path} is another program's database; name another state_dir")
+            for step in STEPS[version:]:
+                for statement in _statements(step):
+                    self._execute(statement)
+            self._execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            self._execute(f"PRAGMA user_version = {VERSION}")
+
+    def _versions(self) -> tuple[int, int]:
+        return int(self._execute("PRAGMA application_id").fetchone()[0]), int(
+            self._execute("PRAGMA user_version").fetchone()[0]
+        )
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Run the body in one transaction; a nested one joins the outer.
+
+        Raises:
+            StoreError: it could not begin or commit; nothing of it is kept.
+        """
+        with self._lock:
+            if self._depth == 0:
+                self._execute("BEGIN IMMEDIATE")
+            self._depth += 1
+            try:
+                yield
+                if self._depth == 1:
+                    self._execute("COMMIT")
+            except BaseException:
+                if self._depth == 1 and self._connection.in_transaction:
+                    self._connection.rollback()
+                raise
+            finally:
+                self._depth -= 1
+
+    def write(self, sql: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
+        """Run one statement inside the caller's `transaction()`."""
+        assert self._depth > 0, "write outside a transaction"
+        return self._execute(sql, values)
+
+    def rows(self, sql: str, values: Sequence[Any] = ()) -> list[sqlite3.Row]:
+        """Return every row of a query."""
+        with self._lock:
+            return self._execute(sql, values).fetchall()
+
+    def row(self, sql: str, values: Sequence[Any] = ()) -> sqlite3.Row | None:
+        """Return the first row of a query, or None."""
+        with self._lock:
+            found: sqlite3.Row | None = self._execute(sql, values).fetchone()
+            return found
+
+    def data_version(self) -> int:
+        """Return a number that changes when another connection committed (SQLite pragma data_version)."""
+        with self._lock:
+            return int(self._execute("PRAGMA data_version").fetchone()[0])
+
+    def checkpoint(self) -> None:
+        """Move the write-ahead log into the database without blocking a writer (PASSIVE)."""
+        with self._lock:
+            self._execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+
+    def close(self) -> None:
+        """Close the connection."""
+        with self._lock:
+            self._connection.close()
+
+    def _execute(self, sql: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
+        try:
+            return self._connection.execute(sql, values)
+        except (sqlite3.Error, OverflowError) as exc:
+            raise StoreError(f"{self._path}: {exc}") from exc
+
+
+def _statements(script: str) -> Iterator[str]:
+    """Split a script into statements; `executescript` would commit the transaction it runs in."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""

@@ -1,0 +1,55 @@
+"""What happened, in order: feeds the console's live pages (SSE).
+
+Rules: ids only rise; the last `KEEP` are kept; a reader who is further behind reads the page anew.
+Kinds: `alarm`, `incident`, `pole`, `fault-opened`, `fault-closed`, `object`, `ledger`, `quarantine`.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from center.store.database import Database
+
+KEEP = 100_000
+_TRIM_EVERY = 1_000
+
+
+@dataclass(frozen=True)
+class EventRow:
+    """One event: its rising id, UTC microseconds, its kind and what it says."""
+
+    id: int
+    at_us: int
+    kind: str
+    data: dict[str, Any]
+
+
+class Events:
+    """The event table."""
+
+    def __init__(self, database: Database, now_us: Callable[[], int]) -> None:
+        self._database = database
+        self._now_us = now_us
+
+    def append(self, kind: str, data: dict[str, Any]) -> int:
+        """Add one event, in the caller's transaction if there is one, and return its id."""
+        with self._database.transaction():
+            cursor = self._database.write(
+                "INSERT INTO event (at_us, kind, data) VALUES (?, ?, ?)",
+                (self._now_us(), kind, json.dumps(data, ensure_ascii=False)),
+            )
+            number = int(cursor.lastrowid or 0)
+            if number % _TRIM_EVERY == 0:
+                self._database.write("DELETE FROM event WHERE id <= ?", (number - KEEP,))
+        return number
+
+    def after(self, event_id: int, limit: int = 500) -> Sequence[EventRow]:
+        """Return at most `limit` events after `event_id`, oldest first."""
+        rows = self._database.rows("SELECT * FROM event WHERE id > ? ORDER BY id LIMIT ?", (event_id, limit))
+        return [EventRow(row["id"], row["at_us"], row["kind"], json.loads(row["data"])) for row in rows]
+
+    def newest(self) -> int:
+        """Return the newest id, 0 when there is none."""
+        row = self._database.row("SELECT max(id) FROM event")
+        return int(row[0] or 0) if row else 0
