@@ -12,6 +12,7 @@ from pathlib import Path
 
 from agent.camera.av_input import AvInput, Encoding, InputRequest
 from agent.camera.frame_source import EncodedFrame, VideoFormat
+from agent.camera.pacing import pace, until
 from agent.clock import Clock
 from agent.errors import SourceError
 
@@ -73,7 +74,10 @@ class ReplaySource:
             raise SourceError(f"{self._name} is not open; call open before frames")
         rounds = self._rounds(current)
         try:
-            yield from self._pace(rounds, current.format, stop) if self._paced else self._until(rounds, stop)
+            if self._paced:
+                yield from pace(rounds, current.format.time_base, self._clock, stop)
+            else:
+                yield from until(rounds, stop)
         finally:
             rounds.close()
 
@@ -106,20 +110,3 @@ class ReplaySource:
             if not self._loop:
                 raise SourceError(f"{self._name} ended; set it to loop or name another file")
             current = AvInput(self._request)
-
-    def _until(self, frames: Iterator[EncodedFrame], stop: threading.Event) -> Iterator[EncodedFrame]:
-        for frame in frames:
-            if stop.is_set():
-                return
-            yield frame
-
-    def _pace(
-        self, frames: Iterator[EncodedFrame], video_format: VideoFormat, stop: threading.Event
-    ) -> Iterator[EncodedFrame]:
-        started_mono_s = self._clock.mono_s()
-        tick_s = float(video_format.time_base)
-        for frame in frames:
-            ahead_s = started_mono_s + frame.dts * tick_s - self._clock.mono_s()
-            if stop.is_set() or (ahead_s > 0 and self._clock.wait(stop, ahead_s)):
-                return
-            yield frame

@@ -1,0 +1,103 @@
+"""A live libav input behind the port: one reader thread opens, reads and closes it; the recorder reads a queue.
+
+Rules:
+* libav inputs may be closed only by the thread that reads them, and a frozen camera blocks that thread; so `close`
+  only closes the queue (`frames` ends at once) and the reader follows within the read timeout;
+* each `open` gets its own queue and thread: a late reader of the last one can reach nothing new.
+"""
+
+import threading
+from collections.abc import Callable, Iterator
+
+from agent.camera.av_input import AvInput
+from agent.camera.frame_queue import FrameQueue
+from agent.camera.frame_source import EncodedFrame, VideoFormat
+from agent.errors import SourceError
+
+
+class _Session:
+    """One opening of the camera, shared between its reader thread and the recorder."""
+
+    def __init__(self) -> None:
+        self.queue = FrameQueue()
+        self.answered = threading.Event()
+        self.format: VideoFormat | None = None
+
+
+class LiveSource:
+    """See `FrameSource`; `make_input` is called in the reader thread and raises SourceError."""
+
+    def __init__(
+        self, name: str, make_input: Callable[[], AvInput], read_timeout_s: float, open_timeout_s: float
+    ) -> None:
+        self._name = name
+        self._make_input = make_input
+        self._read_timeout_s = read_timeout_s
+        self._open_timeout_s = open_timeout_s
+        self._session: _Session | None = None
+        self._dropped_before = 0
+
+    @property
+    def frames_dropped(self) -> int:
+        """Frames that came and were not delivered: before a first keyframe, or the recorder was too slow."""
+        session = self._session
+        return self._dropped_before + (session.queue.frames_dropped if session else 0)
+
+    def open(self) -> VideoFormat:
+        """Connect and return the format.
+
+        Raises:
+            SourceError: refused, silent, or not video; says which.
+        """
+        self.close()
+        self._dropped_before = self.frames_dropped
+        session = self._session = _Session()
+        threading.Thread(target=self._read, args=(session,), name=f"read {self._name}", daemon=True).start()
+        if not session.answered.wait(self._open_timeout_s):
+            session.queue.close()
+            raise SourceError(f"{self._name} did not open within {self._open_timeout_s:g} s; check power and cable")
+        if session.format is None:
+            session.queue.get(0.0, self._name)
+            raise SourceError(f"{self._name} was closed while it was being opened; open it again")
+        return session.format
+
+    def frames(self) -> Iterator[EncodedFrame]:
+        """Yield frames until `close`.
+
+        Raises:
+            SourceError: the camera ended, stalled or broke, or was not opened.
+        """
+        session = self._session
+        if session is None:
+            raise SourceError(f"{self._name} is not open; call open before frames")
+        while (frame := session.queue.get(self._read_timeout_s, self._name)) is not None:
+            yield frame
+
+    def close(self) -> None:
+        """End `frames` and `open` at once; the reader thread closes the input."""
+        session = self._session
+        if session is not None:
+            session.queue.close()
+            session.answered.set()
+
+    def _read(self, session: _Session) -> None:
+        """Open and read until the queue is closed; whatever happens, the recorder gets an answer."""
+        try:
+            self._pump(session)
+        except SourceError as exc:
+            session.queue.fail(exc)
+        finally:
+            session.queue.fail(SourceError(f"{self._name} ended; it is reopened"))
+            session.answered.set()
+
+    def _pump(self, session: _Session) -> None:
+        opened = self._make_input()
+        try:
+            session.format = opened.format
+            session.answered.set()
+            for frame in opened.frames():
+                if session.queue.closed:
+                    return
+                session.queue.put(frame, len(memoryview(frame.payload)))
+        finally:
+            opened.close()
