@@ -6,10 +6,10 @@ import secrets
 from agent.contract.age_format import bech32
 from agent.contract.age_format.errors import KeyTextError
 from agent.contract.age_format.recipients import (
-    HYBRID_PREFIX,
     HYBRID_IDENTITY_PREFIX,
-    X25519_PREFIX,
+    HYBRID_PREFIX,
     X25519_IDENTITY_PREFIX,
+    X25519_PREFIX,
     HybridIdentity,
     HybridRecipient,
     Identity,

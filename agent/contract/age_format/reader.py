@@ -75,6 +75,7 @@ class AgeReader:
         self._cipher = cipher
         self._exposed_file_key = file_key
         self._chunks = self._open_chunks()
+        self._at_true_end = False
         self._rest = b""
 
     @property
@@ -99,9 +100,10 @@ class AgeReader:
         if size < 0:
             return b"".join(self.read_chunks())
         while not self._rest and size:
-            chunk = next(self._chunks, None)
-            if chunk is None:
-                return b""
+            chunk = next(self._chunks, b"")
+            if not chunk:
+                self._check_true_end()
+                break
             self._rest = chunk
         part, self._rest = self._rest[:size], self._rest[size:]
         return part
@@ -112,21 +114,34 @@ class AgeReader:
             part, self._rest = self._rest, b""
             yield part
         yield from self._chunks
+        self._check_true_end()
+
+    def _check_true_end(self) -> None:
+        # A generator that raised once is silent ever after: without this, a second read of a torn file would end well.
+        if not self._at_true_end:
+            raise PayloadError("reading this file failed before; open it again to read what is whole")
 
     def _open_chunks(self) -> Iterator[bytes]:
         sealed = self._opened.read(_SEALED_CHUNK_BYTES)
         number = 0
         while following := self._opened.read(_SEALED_CHUNK_BYTES):
-            yield self._open_middle(number, sealed)
+            yield from self._open_middle(number, sealed)
             sealed = following
             number += 1
         yield from self._open_last(number, sealed)
+        self._at_true_end = True
 
-    def _open_middle(self, number: int, sealed: bytes) -> bytes:
+    def _open_middle(self, number: int, sealed: bytes) -> Iterator[bytes]:
         chunk = self._open(number, sealed, is_last=False)
-        if chunk is None:
-            raise PayloadError(f"chunk {number} was altered, or bytes follow the end; treat the file as forged")
-        return chunk
+        if chunk is not None:
+            yield chunk
+            return
+        last = self._open(number, sealed, is_last=True)
+        if last is None:
+            raise PayloadError(f"chunk {number} was altered; treat the file as forged")
+        # The chunk is genuine and the true end: as every age reader does, give it out, then refuse what follows.
+        yield last
+        raise PayloadError(f"bytes follow the final chunk {number}; treat the file as forged")
 
     def _open_last(self, number: int, sealed: bytes) -> Iterator[bytes]:
         chunk = self._open(number, sealed, is_last=True)

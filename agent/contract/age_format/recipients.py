@@ -43,7 +43,8 @@ _HYBRID_INFO = b"age-encryption.org/mlkem768x25519"
 _HYBRID_SUITE = Suite(KEM.MLKEM768_X25519, KDF.HKDF_SHA256, AEAD.CHACHA20_POLY1305)
 _MLKEM_PUBLIC_BYTES = 1184
 _MLKEM_SEED_BYTES = 64
-_HYBRID_ENC_BYTES = 1120
+_MLKEM_SHARE_BYTES = 1088
+_HYBRID_SHARE_BYTES = _MLKEM_SHARE_BYTES + _KEY_BYTES
 
 
 class Recipient(Protocol):
@@ -121,10 +122,7 @@ class X25519Identity:
         (share,) = _arguments(stanza, 1)
         share_bytes = _sized(share, _KEY_BYTES)
         _check_body(stanza)
-        try:
-            secret = self._key.exchange(X25519PublicKey.from_public_bytes(share_bytes))
-        except ValueError as exc:
-            raise HeaderError("header holds an X25519 share of low order; treat the file as forged") from exc
+        secret = _x25519_exchange(self._key, share_bytes)
         key = hkdf_sha256(secret, salt=share_bytes + self._public, info=_X25519_INFO)
         return _open_body(key, stanza)
 
@@ -149,8 +147,8 @@ class HybridRecipient:
     def wrap(self, file_key: bytes) -> Stanza:
         """Wrap by HPKE in base mode; the library returns the encapsulated key and the ciphertext as one string."""
         sealed = _HYBRID_SUITE.encrypt(file_key, self._key, _HYBRID_INFO)
-        share = base64_strict.encode(sealed[:_HYBRID_ENC_BYTES]).decode()
-        return Stanza("mlkem768x25519", (share,), sealed[_HYBRID_ENC_BYTES:])
+        share = base64_strict.encode(sealed[:_HYBRID_SHARE_BYTES]).decode()
+        return Stanza("mlkem768x25519", (share,), sealed[_HYBRID_SHARE_BYTES:])
 
 
 class HybridIdentity:
@@ -182,14 +180,13 @@ class HybridIdentity:
 
     def _unwrap_one(self, stanza: Stanza) -> bytes | None:
         (share,) = _arguments(stanza, 1)
-        share_bytes = _sized(share, _HYBRID_ENC_BYTES)
+        share_bytes = _sized(share, _HYBRID_SHARE_BYTES)
         _check_body(stanza)
+        _x25519_exchange(self._x25519, share_bytes[_MLKEM_SHARE_BYTES:])  # the library reports a low order as no match
         try:
             return _HYBRID_SUITE.decrypt(share_bytes + stanza.body, self._key, _HYBRID_INFO)
         except InvalidTag:
             return None
-        except ValueError as exc:
-            raise HeaderError("header holds a hybrid share of low order; treat the file as forged") from exc
 
 
 class PassphraseIdentity:
@@ -236,6 +233,13 @@ def _sized(text: str, size: int) -> bytes:
     if len(data) != size:
         raise HeaderError(f"header has a recipient argument of {len(data)} bytes, not {size}")
     return data
+
+
+def _x25519_exchange(key: X25519PrivateKey, share: bytes) -> bytes:
+    try:
+        return key.exchange(X25519PublicKey.from_public_bytes(share))
+    except ValueError as exc:
+        raise HeaderError("header holds an X25519 share of low order; treat the file as forged") from exc
 
 
 def _check_body(stanza: Stanza) -> None:
