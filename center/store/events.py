@@ -32,12 +32,12 @@ class Events:
         self._database = database
         self._now_us = now_us
 
-    def append(self, kind: str, data: dict[str, Any]) -> int:
-        """Add one event, in the caller's transaction if there is one, and return its id."""
+    def append(self, kind: str, data: dict[str, Any], at_us: int | None = None) -> int:
+        """Add one event, in the caller's transaction if there is one, and return its id; `at_us` is now unless given."""
         with self._database.transaction():
             cursor = self._database.write(
                 "INSERT INTO event (at_us, kind, data) VALUES (?, ?, ?)",
-                (self._now_us(), kind, json.dumps(data, ensure_ascii=False)),
+                (self._now_us() if at_us is None else at_us, kind, json.dumps(data, ensure_ascii=False)),
             )
             number = int(cursor.lastrowid or 0)
             if number % _TRIM_EVERY == 0:

@@ -105,6 +105,11 @@ class Poles:
         row = self._row(pole)
         return _pole(row, tuple(self._faults.standing(pole))) if row else None
 
+    def newest_heartbeat_us(self) -> int | None:
+        """Return when the newest heartbeat of any pole came in, None before the first."""
+        row = self._database.row("SELECT max(heartbeat_at_us) FROM pole")
+        return None if row is None or row[0] is None else int(row[0])
+
     def silent(self, after_s: float, watching_since_us: int = 0) -> Sequence[str]:
         """Return the poles that are silent; before `watching_since_us` the center itself did not listen."""
         rows = self._database.rows(

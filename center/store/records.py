@@ -79,6 +79,15 @@ class Records:
         )
         return [TimelineSpan(**{**dict(row), "stored": bool(row["stored"])}) for row in rows]
 
+    def cameras(self, pole: str) -> Sequence[str]:
+        """Return the cameras that a pole ever stated time for, by name."""
+        rows = self._database.rows(
+            "SELECT DISTINCT camera FROM record WHERE pole = ? AND start_us IS NOT NULL AND camera != ''"
+            " ORDER BY camera",
+            (pole,),
+        )
+        return [row["camera"] for row in rows]
+
     def _compare(self, pole: str, index: int, raw: bytes) -> None:
         row = self._database.row("SELECT raw FROM record WHERE pole = ? AND idx = ?", (pole, index))
         if row is None or bytes(row["raw"]) != raw:

@@ -59,6 +59,7 @@ CREATE TABLE down_queue (
     created_at_us INTEGER NOT NULL,
     published_at_us INTEGER
 );
+CREATE INDEX down_created ON down_queue (created_at_us);
 CREATE INDEX down_waiting ON down_queue (id) WHERE published_at_us IS NULL;
 CREATE TABLE fault_log (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
