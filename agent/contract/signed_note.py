@@ -98,7 +98,7 @@ class NoteSigner:
 
 @dataclass(frozen=True)
 class OpenedNote:
-    """A verified note; `signers` holds the verifier keys that signed it, in the order they were asked for."""
+    """A verified note; `signers` holds each verifier key that signed it once, in the order they were asked for."""
 
     text: str
     signers: tuple[str, ...]
@@ -145,10 +145,10 @@ def open_note(note: str, verifiers: Sequence[NoteVerifier]) -> OpenedNote:
         ContractError: malformed, no known signer, or a known signer's signature is wrong.
     """
     text, signatures = _split(note)
-    signers = tuple(verifier.verifier_key for verifier in verifiers if _has_signed(verifier, text, signatures))
+    signers = dict.fromkeys(key.verifier_key for key in verifiers if _has_signed(key, text, signatures))
     if not signers:
         raise ContractError("note carries no signature of a known key; check which key was pinned")
-    return OpenedNote(text, signers)
+    return OpenedNote(text, tuple(signers))
 
 
 def _has_signed(verifier: NoteVerifier, text: str, signatures: Sequence[tuple[str, bytes]]) -> bool:
