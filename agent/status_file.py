@@ -1,7 +1,8 @@
 """`/run/pole-agent/<service>.json`: how the four processes tell each other how they are.
 
 Each file is rewritten atomically (temporary name, rename) by its one writer, about once a second. It is in
-memory (tmpfs), so it is not fsynced. A reader judges its age by `written_mono_s`, which all processes of one
+memory (tmpfs), so it is not fsynced. It is readable by its group whatever the umask, so that a service may keep
+everything else to itself. A reader judges its age by `written_mono_s`, which all processes of one
 boot share; a file that is too old means that its process is dead or hung, whatever the file says.
 """
 
@@ -12,6 +13,8 @@ from pathlib import Path
 import msgspec
 
 from agent.contract.messages import BellReading, CameraReading, Fault, Heartbeat, SpoolReading, UploadReading
+
+READABLE_BY_GROUP = 0o640
 
 
 class OpenIncident(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,6 +49,7 @@ def write_status(run_dir: Path, status: ServiceStatus) -> None:
     target = run_dir / f"{status.service}.json"
     temporary = run_dir / f".{status.service}.json.{os.getpid()}"
     temporary.write_bytes(msgspec.json.encode(status))
+    temporary.chmod(READABLE_BY_GROUP)
     temporary.rename(target)
 
 

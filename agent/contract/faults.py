@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Severity = Literal["critical", "major", "minor", "info"]
-Part = Literal["pole", "camera", "recording", "bell", "center-link"]
+Part = Literal["pole", "camera", "recording", "bell", "center-link", "center"]
 
 
 @dataclass(frozen=True)
@@ -371,6 +371,51 @@ _ALL = (
         "nothing is heard from the pole (judged by the center)",
         "폴의 전원과 전용회선을 확인하십시오",
         "check the pole's power and its link",
+    ),
+    FaultText(
+        "store-unwritable",
+        "critical",
+        "center",
+        "관제센터 저장소에 쓸 수 없음",
+        "the center's store cannot be written",
+        "관제센터 서버의 저장장치를 확인하십시오",
+        "check the disk of the center's server",
+    ),
+    FaultText(
+        "store-conflict",
+        "major",
+        "center",
+        "관제센터 저장 내용이 서로 맞지 않음",
+        "two statements about one thing contradict each other",
+        "로그를 저장하고 개발자에게 보내십시오",
+        "save the journal and send it to the developers",
+    ),
+    FaultText(
+        "center-store-full",
+        "critical",
+        "center",
+        "관제센터 저장소가 가득 참",
+        "the center's store is full",
+        "관제센터 저장장치를 늘리십시오",
+        "give the center's store more room",
+    ),
+    FaultText(
+        "pki-failed",
+        "major",
+        "center",
+        "인증서를 만들거나 읽지 못함",
+        "a certificate cannot be made or read",
+        "인증서 폴더와 권한을 확인하십시오",
+        "check the certificates' folder and its modes",
+    ),
+    FaultText(
+        "opening-refused",
+        "minor",
+        "center",
+        "영상 열람이 거부됨",
+        "opening a recording was refused",
+        "열람 사유와 승인을 확인하십시오",
+        "check the reason given and the approval",
     ),
 )
 
