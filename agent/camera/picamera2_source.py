@@ -121,16 +121,21 @@ class Picamera2Source:
         return camera
 
     def _make_encoder(self) -> Any:
-        period, bitrate = self._fps * _GOP_S, self._bitrate_kbps * 1000
+        asked = {
+            "bitrate": self._bitrate_kbps * 1000,
+            "repeat": True,
+            "iperiod": self._fps * _GOP_S,
+            "framerate": self._fps,
+        }
         encoder: Any
         if self._encoder_kind == "v4l2":
             from picamera2.encoders.h264_encoder import H264Encoder
 
-            encoder = H264Encoder(bitrate=bitrate, repeat=True, iperiod=period)
+            encoder = H264Encoder(**asked)
         else:
             from picamera2.encoders.libav_h264_encoder import LibavH264Encoder
 
-            encoder = LibavH264Encoder(bitrate=bitrate, repeat=True, iperiod=period)
+            encoder = LibavH264Encoder(**asked)
         if encoder.audio is not False:
             raise SoundRefusedError("picamera2's encoder would record sound; it is not started (PIPA 25(5))")
         return encoder

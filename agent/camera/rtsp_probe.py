@@ -8,11 +8,13 @@ Rules:
 """
 
 import base64
+import contextlib
 import hashlib
 import re
 import secrets
 import socket
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
 
@@ -61,28 +63,43 @@ def offers_sound(sdp: str) -> bool:
     return any(line.strip().lower().startswith("m=audio") for line in sdp.splitlines())
 
 
-def describe(address: RtspAddress, timeout_s: float) -> str:
-    """Return the session description of the camera's stream.
+@contextlib.contextmanager
+def described(address: RtspAddress, timeout_s: float) -> Iterator[str]:
+    """Give the session description of the camera's stream; the connection stays open until the block ends.
+
+    A server that shares one pipeline (gst-rtsp-server) tears it down with the last connection and answers 503 to
+    who comes meanwhile: libav opens inside the block.
 
     Raises:
         SourceError: unreachable, silent, refused, no such stream, or no RTSP server; says which.
     """
+    link, sdp = _describe(address, timeout_s)
+    with link:
+        yield sdp
+
+
+def _describe(address: RtspAddress, timeout_s: float) -> tuple[socket.socket, str]:
     deadline_s = time.monotonic() + timeout_s
-    failure = ""
-    try:
-        with socket.create_connection((address.host, address.port), timeout_s) as link:
-            return _ask(link, address, deadline_s)
-    except ConnectionRefusedError:
-        failure = "refused the connection; check power, address and port"
-    except TimeoutError:
-        failure = f"did not answer within {timeout_s:g} s; check power and cable"
-    except socket.gaierror:
-        failure = "has a host name that is not known; check the address"
-    except SourceError:
-        raise
-    except OSError as exc:
-        failure = f"cannot be reached: {(exc.strerror or 'broken link').lower()}; check the cable and the network"
-    raise SourceError(f"{address.name} {failure}")
+    with contextlib.ExitStack() as cleanup:
+        try:
+            link = cleanup.enter_context(socket.create_connection((address.host, address.port), timeout_s))
+            sdp = _ask(link, address, deadline_s)
+        except SourceError:
+            raise
+        except OSError as exc:
+            raise SourceError(f"{address.name} {_link_failure(exc, timeout_s)}") from exc
+        cleanup.pop_all()
+        return link, sdp
+
+
+def _link_failure(exc: OSError, timeout_s: float) -> str:
+    if isinstance(exc, ConnectionRefusedError):
+        return "refused the connection; check power, address and port"
+    if isinstance(exc, TimeoutError):
+        return f"did not answer within {timeout_s:g} s; check power and cable"
+    if isinstance(exc, socket.gaierror):
+        return "has a host name that is not known; check the address"
+    return f"cannot be reached: {(exc.strerror or 'broken link').lower()}; check the cable and the network"
 
 
 def _ask(link: socket.socket, address: RtspAddress, deadline_s: float) -> str:

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from agent.camera.av_input import AvInput, Encoding, InputRequest
 from agent.camera.live_source import LiveSource
-from agent.camera.rtsp_probe import describe, offers_sound, parse_address
+from agent.camera.rtsp_probe import described, offers_sound, parse_address
 
 _OPTIONS = {
     "rtsp_transport": "tcp",
@@ -32,7 +32,8 @@ class RtspSource(LiveSource):
         super().__init__(self._address.name, self._connect, read_timeout_s, 3 * read_timeout_s)
 
     def _connect(self) -> AvInput:
-        has_sound = offers_sound(describe(self._address, self._read_timeout_s))
-        opened = AvInput(self._request)
-        opened.format = replace(opened.format, source_has_sound=has_sound or opened.format.source_has_sound)
+        with described(self._address, self._read_timeout_s) as sdp:
+            opened = AvInput(self._request)
+        has_sound = offers_sound(sdp) or opened.format.source_has_sound
+        opened.format = replace(opened.format, source_has_sound=has_sound)
         return opened
