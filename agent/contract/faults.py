@@ -211,6 +211,15 @@ _ALL = (
         "check the pole's certificate and id with the center",
     ),
     FaultText(
+        "center-store-full",
+        "major",
+        "center-link",
+        "관제센터 저장소가 가득 차 영상을 받지 못함",
+        "the center's store is full and takes no video",
+        "관제센터에 알리십시오(폴에는 고칠 것이 없음)",
+        "tell the center; there is nothing to mend at the pole",
+    ),
+    FaultText(
         "broker-down",
         "critical",
         "center-link",
