@@ -121,5 +121,6 @@ class OpenSegment:
         return self._journalled
 
     def _close(self) -> None:
-        os.close(self._fd)
+        fd, self._fd = self._fd, -1  # a late write must fail, not reach whatever file gets this number next
+        os.close(fd)
         self._journal.close()

@@ -13,9 +13,7 @@ import builtins
 import fcntl
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from errno import EDQUOT, ENOSPC
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar
 
@@ -31,6 +29,7 @@ from agent.recording.recovery import Recovery
 from agent.recording.reserve import Reserve
 from agent.recording.room import Room, leaving_order
 from agent.recording.segment_name import SEALED, TORN, segment_name
+from agent.recording.spool_error import spool_errors
 from agent.recording.spool_index import (
     LEAVING,
     PENDING,
@@ -93,7 +92,7 @@ class Spool:
         self._locks: dict[str, int] = {}
         self._counters: dict[str, int] = {}
         self._reserve = Reserve(config.dir / RESERVE)
-        with _spool_errors("opened"):
+        with spool_errors("opened"):
             config.dir.mkdir(parents=True, exist_ok=True)
         self._index = self._commit(lambda: SpoolIndex(config.dir / INDEX))
         self._reserve.take()
@@ -134,7 +133,7 @@ class Spool:
         counter = max(self._camera(header.camera).counter, self._counters.get(header.camera, -1)) + 1
         self._counters[header.camera] = counter
         name = segment_name(self._pole, header.camera, header.start_us, counter)
-        with _spool_errors("written"):
+        with spool_errors("written"):
             return OpenSegment(directory, name, header, self, self._step)
 
     def recover(self, camera: str) -> list[SegmentRecord | TornRecord]:
@@ -145,7 +144,7 @@ class Spool:
         """
         directory = self._lock_camera(camera)
         recovery = Recovery(self._index, directory, camera, self.stamp, self._step)
-        with _spool_errors("recovered"):
+        with spool_errors("recovered"):
             found = self._commit(recovery.run)
         for row in self._index.select("state=?", LEAVING):
             self._finish_removal(row)
@@ -310,7 +309,7 @@ class Spool:
             after_us = rows[-1].start_us
 
     def _room(self) -> Room:
-        with _spool_errors("measured"):
+        with spool_errors("measured"):
             disk = os.statvfs(self._config.dir)
         held = self._index.tallies()["held_bytes"]
         free = disk.f_bavail * disk.f_frsize
@@ -325,7 +324,7 @@ class Spool:
     def _finish_removal(self, row: SegmentRow) -> DeletionRecord:
         """Unlink, then commit; safe to do twice and by two processes."""
         path = self.path_of(row)
-        with _spool_errors("removed"):
+        with spool_errors("removed"):
             path.unlink(missing_ok=True)
             self._step("delete-unlinked")
             if path.parent.is_dir():
@@ -371,7 +370,7 @@ class Spool:
         directory = self._config.dir / camera
         if camera in self._locks:
             return directory
-        with _spool_errors("opened"):
+        with spool_errors("opened"):
             directory.mkdir(exist_ok=True)
             sync_directory(self._config.dir)
             fd = os.open(directory / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
@@ -400,14 +399,3 @@ class Spool:
         except SpoolFullError:
             self._reserve.give_up()
             return action()
-
-
-@contextmanager
-def _spool_errors(done: str) -> Iterator[None]:
-    try:
-        yield
-    except SpoolError:
-        raise
-    except OSError as error:
-        kind = SpoolFullError if error.errno in (ENOSPC, EDQUOT) else SpoolError
-        raise kind(f"the spool cannot be {done}: {error}") from error
