@@ -51,9 +51,18 @@ class ReceiptConfig:
 
 @dataclass(frozen=True)
 class CustodianConfig:
-    """`key_dir` holds the private age identities (0600) and the public `recipients.json`."""
+    """`key_dir` holds the private age identities (0600) and the public `recipients.json`.
+
+    `recipients_file` is the list that goes to the poles; without it, `recipients.txt` beside `key_dir`.
+    """
 
     key_dir: Path
+    recipients_file: Path | None = None
+
+    @property
+    def pole_list(self) -> Path:
+        """Return the path of the list that goes to the poles."""
+        return self.recipients_file or self.key_dir.parent / "recipients.txt"
 
 
 @dataclass(frozen=True)
@@ -76,7 +85,10 @@ class ConsoleConfig:
 
 @dataclass(frozen=True)
 class CenterConfig:
-    """The whole file. `silent_after_s`: how long overdue a pole may be before it counts as silent (N8)."""
+    """The whole file. `silent_after_s`: how long overdue a pole may be before it counts as silent (N8).
+
+    `pki_dir` is the certificate authority's folder, None where it is kept on another machine.
+    """
 
     state_dir: Path
     ingest: IngestConfig
@@ -85,6 +97,7 @@ class CenterConfig:
     custodian: CustodianConfig
     console: ConsoleConfig = ConsoleConfig()
     silent_after_s: float = 20.0
+    pki_dir: Path | None = None
 
     @property
     def database(self) -> Path:
@@ -112,7 +125,7 @@ _HOST = _Key(str, required=True)
 _PORT = _Key(int, required=True, least=1, most=65535)
 _FILE = _Key(Path, required=True)
 
-_TOP = {"state_dir": _FILE, "silent_after_s": _Key(float, 20.0, least=1, most=3600)}
+_TOP = {"state_dir": _FILE, "pki_dir": _Key(Path), "silent_after_s": _Key(float, 20.0, least=1, most=3600)}
 _TABLES: dict[str, dict[str, _Key]] = {
     "ingest": {
         "host": _HOST,
@@ -133,7 +146,7 @@ _TABLES: dict[str, dict[str, _Key]] = {
         "telemetry_key_file": _FILE,
     },
     "receipts": {"key_file": _FILE},
-    "custodian": {"key_dir": _FILE},
+    "custodian": {"key_dir": _FILE, "recipients_file": _Key(Path)},
     "console": {
         "host": _Key(str, "127.0.0.1"),
         "port": _Key(int, 8080, least=1, most=65535),

@@ -33,7 +33,7 @@ class Events:
         self._now_us = now_us
 
     def append(self, kind: str, data: dict[str, Any], at_us: int | None = None) -> int:
-        """Add one event, in the caller's transaction if there is one, and return its id; `at_us` is now unless given."""
+        """Add one event, in the caller's transaction if there is one; return its id. Its time is now unless given."""
         with self._database.transaction():
             cursor = self._database.write(
                 "INSERT INTO event (at_us, kind, data) VALUES (?, ?, ?)",
