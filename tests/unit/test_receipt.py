@@ -1,5 +1,8 @@
 """Receipts: one text per receipt, nothing else is read as one."""
 
+import re
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -92,3 +95,10 @@ def test_a_receipt_that_could_not_be_read_back_cannot_be_made() -> None:
     ):
         with pytest.raises(ContractError, match=f"malformed {next(iter(change))}"):
             Receipt(**{**vars(RECEIPT), **change})
+
+
+def test_the_example_of_the_page_is_a_receipt() -> None:
+    page = (Path(__file__).parent.parent.parent / "docs" / "contract" / "receipt.md").read_text(encoding="utf-8")
+    (key,) = re.findall(r"^    (receipts\.center\.example\+\S+)$", page, re.MULTILINE)
+    (note,) = re.findall(r"^```\n(pole-agent/receipt/v1\n.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    assert parse_receipt(NoteVerifier(key).open(note)) == RECEIPT
