@@ -1,0 +1,250 @@
+"""The demo: broker, center and one simulated pole on this machine, for a person to try or unattended.
+
+    scripts/demo [--video FILE]... [--rtsp URL]... [--state DIR]
+    scripts/demo --headless --seconds N --presses K --json
+
+Rules: standard output carries the one JSON object and nothing else, all other words go to standard error; the
+exit status is 0 only when nothing was wrong; what is reported is read from what pole and center stored.
+"""
+
+import argparse
+import json
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from demo_operator import Operator
+from demo_processes import Processes, wait_until
+from demo_report import Run, summarize, tally
+from demo_site import BIN, CAMERAS, Site, lay_out
+
+from agent.bell.control_socket import press_bell
+from agent.contract.errors import PoleAgentError
+from agent.status_file import ServiceStatus, read_status
+
+POLE_SERVICES = ("health", "bell", "upload")
+DRAIN_S = 30.0
+ANSWER_S = 20.0
+
+
+def say(text: str) -> None:
+    """Tell the person at the terminal something."""
+    print(f"demo: {text}", file=sys.stderr, flush=True)
+
+
+class Demo:
+    """One run from start to stop."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._processes = Processes(site.root / "logs", site.root / "pids.json")
+        self.operator = Operator(site)
+        self.errors: list[str] = []
+        self.press_to_receipt_ms: list[float] = []
+        self.presses = 0
+        self.started_us = self.stopped_us = time.time_ns() // 1000
+
+    def start(self) -> None:
+        """Start every process in its order and return when the pole records.
+
+        Raises:
+            TimeoutError: something did not come up; names it.
+        """
+        site, center = self._site, str(self._site.center_config)
+        for name, argv in {
+            "broker": ["mosquitto", "-c", str(site.center / "broker" / "mosquitto.conf")],
+            **{f"center-{name}": [str(BIN / "pole-center"), name, "--config", center] for name in CENTER_PROCESSES},
+        }.items():
+            self._processes.start(name, argv)
+        say("starting broker and center")
+        wait_until("the console", self.operator.enter, 30)
+        say("starting the pole")
+        pole = ["--config", str(site.pole_config)]
+        for service in POLE_SERVICES:
+            self._processes.start(service, [str(BIN / "pole-agent"), service, *pole])
+        for camera in CAMERAS:
+            self._processes.start(f"camera-{camera}", [str(BIN / "pole-agent"), "camera", *pole, "--id", camera])
+        services = ["bell", "upload", *(f"camera-{camera}" for camera in CAMERAS)]
+        wait_until("the pole", lambda: all(self._fresh(service) for service in services), 30)
+        self.started_us = time.time_ns() // 1000
+
+    def press_and_answer(self) -> None:
+        """Press the bell, wait for the receipt at the pole, answer and close as an operator does."""
+        self.presses += 1
+        try:
+            seen = {incident["incident_id"] for incident in self.operator.incidents("open")}
+            press_bell(self._site.run_dir, 200)
+            incident = self._wait_for(lambda: self._new_incident(seen), "the press is not on the alarm desk")
+            self._wait_for(lambda: self._light() == "received", "the pole did not get the receipt")
+            bell = self._fresh("bell")
+            if bell is not None and bell.bell is not None and bell.bell.last_press_to_receipt_ms is not None:
+                self.press_to_receipt_ms.append(bell.bell.last_press_to_receipt_ms)
+            self.operator.answer(incident)
+            self._wait_for(lambda: self._light() == "answered", "the pole did not show that somebody answered")
+            self.operator.close(incident)
+            self._wait_for(lambda: self._light() not in ("answered", "received", "calling"), "the incident stays open")
+        except (PoleAgentError, TimeoutError, OSError) as error:
+            self.errors.append(f"press {self.presses}: {error}")
+
+    def stop(self) -> None:
+        """Stop the cameras, let the rest of their footage reach the center, then stop everything."""
+        say("stopping")
+        self.stopped_us = time.time_ns() // 1000
+        self._processes.stop([f"camera-{camera}" for camera in CAMERAS])
+        try:
+            wait_until("the upload of the last segments", self._drained, DRAIN_S)
+        except TimeoutError as error:
+            self.errors.append(str(error))
+        self.errors += self._standing_faults()
+        self._processes.stop(["upload", "health", "bell"])
+        self._processes.stop([f"center-{name}" for name in CENTER_PROCESSES])
+        self._processes.close()
+
+    def run(self) -> Run:
+        """Return what this run did, after `stop`."""
+        return Run(
+            start_us=self.started_us,
+            stop_us=self.stopped_us,
+            presses=self.presses,
+            press_to_receipt_ms=self.press_to_receipt_ms,
+            errors=self.errors,
+            restarts=self._processes.restarts(),
+        )
+
+    def line(self) -> str:
+        """Return the state in one line."""
+        words = []
+        for camera in CAMERAS:
+            status = self._fresh(f"camera-{camera}")
+            words.append(f"{camera} {status.camera.frames if status and status.camera else '-'} frames")
+        upload, bell = self._fresh("upload"), self._fresh("bell")
+        if upload and upload.upload and upload.spool:
+            words.append(f"{upload.upload.segments_receipted} receipted, {upload.spool.pending_segments} waiting")
+        words.append(f"light {bell.bell.light if bell and bell.bell else '-'}")
+        return " · ".join(words)
+
+    def _standing_faults(self) -> list[str]:
+        heartbeat = self._fresh("health")
+        faults = heartbeat.heartbeat.faults if heartbeat and heartbeat.heartbeat else []
+        stopped = {f"camera-{camera}" for camera in CAMERAS}
+        ours = [f for f in faults if f.code not in HARMLESS and f.subject not in stopped and f.subject not in CAMERAS]
+        return [f"fault {fault.code} {fault.subject}: {fault.detail}".replace("  ", " ") for fault in ours]
+
+    def _drained(self) -> bool:
+        upload = self._fresh("upload")
+        return upload is not None and upload.spool is not None and upload.spool.pending_segments == 0
+
+    def _new_incident(self, seen: set[str]) -> str | None:
+        for incident in self.operator.incidents("open"):
+            if incident["incident_id"] not in seen:
+                return str(incident["incident_id"])
+        return None
+
+    def _light(self) -> str:
+        bell = self._fresh("bell")
+        return bell.bell.light if bell and bell.bell else ""
+
+    def _fresh(self, service: str) -> ServiceStatus | None:
+        status = read_status(self._site.run_dir, service)
+        fresh = status is not None and time.monotonic() - status.written_mono_s < 5
+        return status if fresh else None
+
+    def _wait_for(self, look: Callable[[], "str | bool | None"], otherwise: str) -> str:
+        deadline_mono_s = time.monotonic() + ANSWER_S
+        while not (found := look()):
+            if time.monotonic() > deadline_mono_s:
+                raise TimeoutError(f"{otherwise} after {ANSWER_S:.0f} s")
+            time.sleep(0.02)
+        return str(found)
+
+
+CENTER_PROCESSES = ("ingest", "alarms", "console")
+# Faults of a demo machine, not of the demo: no time server, a busy laptop, sound in the footage (which is the point).
+HARMLESS = {"clock-unsynced", "source-has-sound", "temperature-high", "memory-low", "disk-low"}
+
+
+def main() -> int:
+    """Run the demo and return the exit status."""
+    words = _words()
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    site = lay_out(words.state.resolve(), words.video, words.rtsp, say)
+    before, demo = tally(site), Demo(site)
+    try:
+        demo.start()
+        if words.headless:
+            _run_unattended(demo, words.seconds, words.presses, stop)
+        else:
+            _run_attended(demo, site, stop)
+    except TimeoutError as error:
+        demo.errors.append(str(error))
+    finally:
+        demo.stop()
+    report = summarize(site, demo.run(), before)
+    if words.json:
+        print(json.dumps(report))
+    for error in report["errors"]:
+        say(f"error: {error}")
+    say("nothing was wrong" if not report["errors"] else f"look into {site.root / 'logs'}")
+    return 1 if report["errors"] else 0
+
+
+def _run_unattended(demo: Demo, seconds: float, presses: int, stop: threading.Event) -> None:
+    begin = time.monotonic()
+    for number in range(presses):
+        if not stop.wait(max(0.0, begin + seconds * (number + 1) / (presses + 1) - time.monotonic())):
+            demo.press_and_answer()
+            say(f"press {number + 1} of {presses}: {demo.line()}")
+    while not stop.wait(min(10.0, max(0.0, begin + seconds - time.monotonic()))) and time.monotonic() < begin + seconds:
+        say(demo.line())
+
+
+def _run_attended(demo: Demo, site: Site, stop: threading.Event) -> None:
+    say(f"console: {demo.operator.entry_link()}")
+    say("the browser warns once about the demo's own certificate authority: go on")
+    say("b + Enter presses the bell, l + Enter shows the state, q + Enter or Ctrl-C ends")
+
+    def keys() -> None:
+        for text in sys.stdin:
+            if text.strip() == "b":
+                try:
+                    press_bell(site.run_dir, 200)
+                    say("pressed; answer it on the alarm desk")
+                except PoleAgentError as error:
+                    say(str(error))
+            elif text.strip() == "q":
+                stop.set()
+            else:
+                say(demo.line())
+
+    threading.Thread(target=keys, name="keys", daemon=True).start()
+    while not stop.wait(30.0):
+        say(demo.line())
+
+
+def _words() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="scripts/demo", description=__doc__.partition("\n")[0])
+    parser.add_argument(
+        "--video", action="append", default=[], metavar="FILE", help="footage to replay; may be repeated"
+    )
+    parser.add_argument("--rtsp", action="append", default=[], metavar="URL", help="camera to record; may be repeated")
+    parser.add_argument("--state", type=Path, default=Path(__file__).parents[1] / ".demo", metavar="DIR")
+    parser.add_argument("--headless", action="store_true", help="no keys, no browser: run, press, answer, stop")
+    parser.add_argument(
+        "--seconds", type=float, default=60.0, metavar="N", help="how long the cameras record (headless)"
+    )
+    parser.add_argument("--presses", type=int, default=3, metavar="K", help="presses of the bell (headless)")
+    parser.add_argument("--json", action="store_true", help="print what happened as one JSON object")
+    words = parser.parse_args()
+    for video in words.video:
+        if not Path(video).is_file():
+            parser.error(f"--video {video}: there is no such file")
+    return words
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,192 @@
+"""Lays out a demo site on disk: a center, its broker and one pole, each with its own certificates.
+
+Rules: nothing is ever overwritten that a second start must continue with (keys, ports, spool, database);
+the pole's configuration is written anew each time, because the footage may be another.
+"""
+
+import contextlib
+import json
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from av_demo_clip import draw_clip
+
+POLE = "demo-pole-1"
+OPERATOR = "demo-operator"
+ZONE = "demo"
+CAMERAS = ("front", "gate")
+STREET_FOOTAGE = Path("/usr/share/doc/opencv-doc/examples/data/vtest.avi")
+BIN = Path(sys.executable).parent
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Loopback ports of the site, chosen once."""
+
+    broker: int
+    ingest: int
+    console: int
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where everything of the demo is."""
+
+    root: Path
+    ports: Ports
+    sources: tuple[tuple[str, str], ...]
+
+    @property
+    def center(self) -> Path:
+        """Return the center's folder."""
+        return self.root / "center"
+
+    @property
+    def center_config(self) -> Path:
+        """Return the center's configuration file."""
+        return self.center / "center.toml"
+
+    @property
+    def pole_config(self) -> Path:
+        """Return the pole's configuration file."""
+        return self.root / "pole" / "pole.toml"
+
+    @property
+    def run_dir(self) -> Path:
+        """Return the pole's run directory; short, because a unix socket's path may have 107 bytes."""
+        return self.root / "pole" / "run"
+
+    @property
+    def spool(self) -> Path:
+        """Return the pole's spool."""
+        return self.root / "pole" / "spool"
+
+    @property
+    def console_url(self) -> str:
+        """Return the console's address without its entry token."""
+        return f"https://127.0.0.1:{self.ports.console}"
+
+
+def lay_out(root: Path, videos: Sequence[str], streams: Sequence[str], say: Callable[[str], None]) -> Site:
+    """Make or find the site below `root` and return it.
+
+    Raises:
+        SystemExit: a step failed; its one sentence was said.
+    """
+    (root / "pole").mkdir(parents=True, exist_ok=True)
+    site = Site(root, _ports(root / "ports.json"), _sources(root, videos, streams, say))
+    if not site.center_config.exists():
+        say("making the center: authority, keys, broker configuration")
+        ports = [f"--{name}-port={port}" for name, port in site.ports.__dict__.items()]
+        _center("init", str(site.center), f"--zone={ZONE}", *ports)
+    _simulate_bell(site)
+    _issue(site, "pole", "poles", POLE)
+    _issue(site, "person", "people", OPERATOR)
+    site.run_dir.mkdir(exist_ok=True)
+    site.pole_config.write_text(_pole_toml(site), encoding="utf-8")
+    return site
+
+
+def _center(*words: str) -> None:
+    done = subprocess.run([str(BIN / "pole-center"), *words], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise SystemExit(f"demo: pole-center {' '.join(words)} failed: {done.stderr.strip() or done.stdout.strip()}")
+
+
+def _simulate_bell(site: Site) -> None:
+    """Give the console its press button; `[console]` is the last table that `init` writes."""
+    text = site.center_config.read_text(encoding="utf-8")
+    if "simulated_bell_socket" not in text:
+        button = f'simulation = true\nsimulated_bell_socket = "{site.run_dir / "bell.sock"}"\n'
+        site.center_config.write_text(text + button, encoding="utf-8")
+
+
+def _issue(site: Site, kind: str, folder: str, name: str) -> None:
+    if not (site.center / "pki" / folder / f"{name}.crt").exists():
+        _center("pki", kind, "--config", str(site.center_config), name)
+
+
+def _ports(file: Path) -> Ports:
+    """Return the ports chosen at the first start; free ones then."""
+    if file.exists():
+        return Ports(**json.loads(file.read_text(encoding="utf-8")))
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(3)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        ports = Ports(*(each.getsockname()[1] for each in sockets))
+    file.write_text(json.dumps(ports.__dict__), encoding="utf-8")
+    return ports
+
+
+def _sources(
+    root: Path, videos: Sequence[str], streams: Sequence[str], say: Callable[[str], None]
+) -> tuple[tuple[str, str], ...]:
+    """Return (source, address) of each camera: what was asked for, in turn, else street footage, else drawn clips."""
+    asked = [("rtsp", url) for url in streams] + [("replay", str(Path(video).resolve())) for video in videos]
+    if asked:
+        return tuple(asked[number % len(asked)] for number in range(len(CAMERAS)))
+    clips = root / "video"
+    clips.mkdir(exist_ok=True)
+    for camera in CAMERAS:
+        if not (clips / f"{camera}.mp4").exists():
+            say(f"drawing footage for camera {camera}")
+            draw_clip(clips / f"{camera}.mp4", camera)
+    return tuple(("replay", str(clips / f"{camera}.mp4")) for camera in CAMERAS)
+
+
+def _pole_toml(site: Site) -> str:
+    pki, ports = site.center / "pki", site.ports
+    return f"""\
+# written by scripts/demo at every start
+run_dir = "{site.run_dir}"
+state_dir = "{site.root / "pole" / "state"}"
+
+[pole]
+id = "{POLE}"
+zone = "{ZONE}"
+policy = "no-voice"
+retention_days = 30
+
+[center]
+ingest_url = "https://127.0.0.1:{ports.ingest}"
+broker_host = "127.0.0.1"
+broker_port = {ports.broker}
+ca_file = "{pki / "ca.crt"}"
+cert_file = "{pki / "poles" / f"{POLE}.crt"}"
+key_file = "{pki / "poles" / f"{POLE}.key"}"
+receipt_key = "{(site.center / "receipt.vkey").read_text(encoding="utf-8").strip()}"
+
+[sealing]
+recipients_file = "{site.center / "recipients.txt"}"
+
+[spool]
+dir = "{site.spool}"
+max_bytes = {4 << 30}
+min_free_bytes = {64 << 20}
+
+[bell]
+simulate = true
+
+[health]
+heartbeat_s = 5
+probe_s = 2
+""" + "".join(_camera_toml(number, camera, *site.sources[number]) for number, camera in enumerate(CAMERAS))
+
+
+def _camera_toml(number: int, camera: str, source: str, address: str) -> str:
+    return f"""
+[[camera]]
+id = "{camera}"
+management_number = "DEMO-{number + 1:04d}"
+purpose = "crime-prevention"
+source = "{source}"
+address = {json.dumps(address)}
+width = 640
+height = 480
+fps = 15
+"""
