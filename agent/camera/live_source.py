@@ -3,7 +3,7 @@
 Rules:
 * libav inputs may be closed only by the thread that reads them, and a frozen camera blocks that thread; so `close`
   only closes the queue (`frames` ends at once) and the reader follows within the read timeout;
-* each `open` gets its own queue and thread: a late reader of the last one can reach nothing new.
+* each `open` gets its own queue and thread, after waiting for the last reader to let go of the device.
 """
 
 import threading
@@ -22,6 +22,7 @@ class _Session:
         self.queue = FrameQueue()
         self.answered = threading.Event()
         self.format: VideoFormat | None = None
+        self.reader = threading.Thread()
 
 
 class LiveSource:
@@ -50,9 +51,14 @@ class LiveSource:
             SourceError: refused, silent, or not video; says which.
         """
         self.close()
+        if self._session is not None:
+            # A device that is still held would answer "busy"; a reader that hangs gets no more than its timeout.
+            self._session.reader.join(self._read_timeout_s)
         self._dropped_before = self.frames_dropped
-        session = self._session = _Session()
-        threading.Thread(target=self._read, args=(session,), name=f"read {self._name}", daemon=True).start()
+        session = _Session()
+        session.reader = threading.Thread(target=self._read, args=(session,), name=f"read {self._name}", daemon=True)
+        self._session = session
+        session.reader.start()
         if not session.answered.wait(self._open_timeout_s):
             session.queue.close()
             raise SourceError(f"{self._name} did not open within {self._open_timeout_s:g} s; check power and cable")
