@@ -50,7 +50,3 @@ class SetAside:
     def accept(self, segment: str) -> None:
         """Forget the segment: it is done or gone."""
         self._waits.pop(segment, None)
-
-    def retry_all(self) -> None:
-        """Let every segment be tried at once: what stood against one was mended, so it may be for the others."""
-        self._waits = {segment: (backoff, 0.0) for segment, (backoff, _) in self._waits.items()}

@@ -51,7 +51,7 @@ _BY_CODE: Mapping[str, type[LinkError]] = {
     "not-age": SegmentRefusedError,
     "too-large": SegmentRefusedError,
     "record-conflict": SegmentRefusedError,
-    "not-your-pole": LinkRefusedError,
+    "not-your-pole": SegmentRefusedError,
     "certificate-revoked": LinkRefusedError,
     "unknown-pole": LinkRefusedError,
     "store-full": CenterFullError,

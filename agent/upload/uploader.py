@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from agent.clock import Clock
-from agent.errors import LinkError, LinkRefusedError, SpoolError
+from agent.errors import LinkError, LinkRefusedError, SpoolError, SpoolFullError
 from agent.fault_board import FaultBoard
 from agent.recording.spool import Spool, SpooledSegment
 from agent.supervise import WorkerContext
@@ -102,7 +102,8 @@ class Uploader:
             self._faults.report_error(error)
             self._backoff = self._backoff.failed()
             return self._backoff.delay_s()
-        self._faults.clear(SpoolError.fault)
+        for fault in (SpoolError.fault, SpoolFullError.fault):
+            self._faults.clear(fault)
         if self.advanced > before:
             self._backoff = Backoff()
         return 0.0 if busy else IDLE_S
@@ -117,12 +118,11 @@ class Uploader:
             SpoolError: the spool cannot be read or written.
         """
         sent = self._send_records()
-        windows = self._windows()
-        segment = self._next(windows)
+        segment = self._next(self._windows())
         if segment is None:
             return sent
         try:
-            self._upload(segment, windows, pulse)
+            self._upload(segment, pulse)
         except SegmentRefusedError as error:
             self._set_aside(segment, error, pulse)
         except SegmentDamagedError as error:
@@ -136,14 +136,17 @@ class Uploader:
         candidates = self._spool.pending(LOOK_AHEAD + len(self._aside), windows)
         return next((one for one in candidates if not self._aside.waiting(one.segment, now_s)), None)
 
-    def _overtaken(self, segment: SpooledSegment, windows: Windows) -> bool:
-        """Return whether a bell was pressed since `windows` were read and this segment is not its footage."""
-        now = self._windows()
-        return now != windows and bool(now) and not in_windows(now, segment.start_us, segment.end_us)
+    def _overtaken(self, segment: SpooledSegment) -> bool:
+        """Return whether footage of an open bell incident waits, and this segment is not part of it."""
+        windows = self._windows()
+        if not windows or in_windows(windows, segment.start_us, segment.end_us):
+            return False
+        first = self._next(windows)
+        return first is not None and in_windows(windows, first.start_us, first.end_us)
 
     # -- one segment --------------------------------------------------------------------------------------------
 
-    def _upload(self, segment: SpooledSegment, windows: Windows, pulse: Pulse) -> None:
+    def _upload(self, segment: SpooledSegment, pulse: Pulse) -> None:
         if segment.segment in self._cut_off and self._take_receipt(segment):
             return
         self._cut_off.add(segment.segment)
@@ -152,7 +155,7 @@ class Uploader:
             self._answered(segment)
             while upload.offset < segment.bytes:
                 upload = self._append(upload, file, segment, pulse)
-                if upload.offset < segment.bytes and self._overtaken(segment, windows):
+                if upload.offset < segment.bytes and self._overtaken(segment):
                     log.info("upload overtaken by a bell segment=%s offset=%d", segment.segment, upload.offset)
                     return
         if not self._take_receipt(segment):

@@ -20,7 +20,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from center.errors import StoreError
+from center.errors import SealError, StoreError
 from center.ingest.announcement import MAX_BYTES
 from center.ingest.chunk import IDLE_S, ChunkReceiver, RunningDigests
 from center.ingest.identity import Gate
@@ -92,7 +92,7 @@ class IngestApp:
                 response = await handler(request, pole)
             except Refusal as refusal:
                 response = refusal.response()
-            except StoreError as exc:
+            except (StoreError, SealError) as exc:  # the database, or the custodian's list of recipients
                 log.error("ingest cannot use its store reason=%s", exc)
                 response = Refusal("store-failed", "the center cannot store now; it is tried again").response()
             except ClientDisconnect:

@@ -11,11 +11,11 @@ from starlette.types import ASGIApp
 from agent.contract.errors import ContractError
 from agent.contract.signed_note import NoteSigner
 from center.config import CenterConfig, IngestConfig
+from center.custodian.recipients import RecipientList
 from center.errors import ConfigError, StoreError
 from center.ingest.app import IngestApp
 from center.ingest.completion import Completion, Step, no_step
 from center.ingest.identity import Gate
-from center.ingest.known_recipients import KnownRecipients
 from center.ingest.partial import PartialStore, make_directory
 from center.ingest.receiver import Receiver
 from center.ingest.records_intake import RecordBatch, take_records
@@ -66,7 +66,7 @@ def build_app(config: CenterConfig, store: Store, signer: NoteSigner, step: Step
         raise StoreError(f"{config.state_dir} cannot be used: {exc}; check state_dir and its rights") from exc
     if finished:
         log.info("uploads finished after a restart count=%d", finished)
-    known = KnownRecipients(config.custodian.key_dir)
+    known = RecipientList(config.custodian.key_dir).knows
     limit = config.ingest.min_free_bytes
     receiver = Receiver(store, partials, completion, known, config.state_dir, limit, utc_now_us)
 

@@ -24,6 +24,7 @@ from agent.contract.signed_note import NoteSigner
 from agent.recording.journal import SegmentHeader
 from agent.recording.spool import Spool
 from center.config import load_config
+from center.custodian.recipients import RecipientRow, write_recipients
 from center.ingest.service import run_ingest
 from center.pki import Issued
 from center.store import Store
@@ -96,10 +97,10 @@ key_dir = {json.dumps(str(self.directory / "keys"))}
     def trust(self, *recipients: str) -> None:
         """Let the center hold keys for these recipients as well."""
         self._recipients += recipients
-        target = self.directory / "keys" / "recipients.json"
-        temporary = target.with_suffix(".new")
-        temporary.write_text(recipients_document(self._recipients))
-        temporary.rename(target)
+        rows = [
+            RecipientRow(id=recipient_id(text), recipient=text, zone="z", created_us=0) for text in self._recipients
+        ]
+        write_recipients(self.directory / "keys", rows)
 
     def start(self, die_at: str = "") -> None:
         """Start the child and wait until it listens."""
@@ -155,11 +156,6 @@ key_dir = {json.dumps(str(self.directory / "keys"))}
         context = ssl.create_default_context(cafile=str(self.certificates.ca_file))
         context.load_cert_chain(identity.cert_file, identity.key_file)
         return httpx.Client(base_url=self.url, verify=context, trust_env=False, timeout=20)
-
-
-def recipients_document(recipients: list[str]) -> str:
-    """Return the custodian's public file for these recipients."""
-    return json.dumps({"recipients": [{"recipient": text} for text in recipients]})
 
 
 class PoleSide:

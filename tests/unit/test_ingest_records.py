@@ -1,0 +1,113 @@
+"""A pole's records keep their order; an unreadable one never stops the rest (center.ingest.records_intake)."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from agent.contract.canonical_json import canonical_bytes
+from center.ingest.problem import Refusal
+from center.ingest.records_intake import BATCH, RecordBatch, parse_batch, stand_in, take_records, why_unreadable
+from center.store import Store
+
+POLE = "pole-1"
+
+
+@pytest.fixture
+def store(tmp_path: Path):
+    store = Store(tmp_path / "center.sqlite")
+    yield store
+    store.close()
+
+
+def record(number: int, **fields: object) -> str:
+    return canonical_bytes({"kind": "boot", "pole": POLE, "n": number, **fields}).decode()
+
+
+def take(store: Store, first: int, *records: str, pole: str = POLE) -> int:
+    return take_records(store, pole, RecordBatch(first, list(records)), lambda: 7)
+
+
+def test_records_are_stored_as_they_came(store: Store):
+    assert take(store, 0, record(0), record(1)) == 2
+    assert take(store, 2, record(2)) == 3
+    assert [bytes(raw).decode() for raw in store.records.raw(POLE)] == [record(0), record(1), record(2)]
+
+
+def test_a_batch_that_leaves_a_hole_stores_nothing_and_is_told_where_to_begin(store: Store):
+    take(store, 0, record(0))
+    assert take(store, 5, record(5)) == 1
+    assert store.records.next_record(POLE) == 1
+
+
+def test_the_same_batch_again_changes_nothing(store: Store):
+    for _ in range(2):
+        assert take(store, 0, record(0), "not json", record(2)) == 3
+    assert len(store.quarantine.newest()) == 1
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        "not json",
+        "[]",
+        "1",
+        '{"pole": "pole-1"}',
+        '{"pole":"pole-2"}',
+        '{"n":1}',
+        '{"pole":"pole-1","x":1e400}',
+        "[" * 9000,
+    ],
+)
+def test_an_unreadable_record_is_kept_in_quarantine_and_its_place_is_taken(store: Store, damaged: str):
+    assert take(store, 0, record(0), damaged, record(2)) == 3
+    assert store.records.raw(POLE)[1] == stand_in(damaged.encode(), POLE)
+    kept = store.quarantine.newest()
+    assert [row.payload for row in kept] == [damaged.encode()]
+    assert kept[0].reason.startswith("record 1: ")
+    assert "quarantine" in [event.kind for event in store.events.after(0)]
+
+
+def test_an_unknown_kind_and_an_unknown_field_are_kept(store: Store):
+    strange = record(0, kind="from-the-future", extra={"a": [1, 2]})
+    assert take(store, 0, strange) == 1
+    assert store.records.raw(POLE)[0] == strange.encode()
+
+
+def test_a_rewritten_history_is_refused_and_raises_a_security_event(store: Store):
+    take(store, 0, record(0), record(1))
+    with pytest.raises(Refusal) as caught:
+        take(store, 1, record(9), record(2))
+    assert caught.value.code == "record-conflict"
+    assert store.records.next_record(POLE) == 2
+    security = [event for event in store.events.after(0) if event.kind == "security"]
+    assert [event.data["what"] for event in security] == ["record-conflict"]
+
+
+def test_each_pole_has_its_own_order(store: Store):
+    take(store, 0, record(0))
+    other = canonical_bytes({"kind": "boot", "pole": "pole-2"}).decode()
+    assert take(store, 0, other, pole="pole-2") == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (b"", "bad-request"),
+        (b"[]", "bad-request"),
+        (b'{"first":0}', "bad-request"),
+        (b'{"first":-1,"records":[]}', "bad-request"),
+        (b'{"first":0,"records":[1]}', "bad-request"),
+        (b'{"first":0,"records":[],"x":1}', "bad-request"),
+        (b"\xff\xfe", "bad-request"),
+        (json.dumps({"first": 0, "records": [""] * (BATCH + 1)}).encode(), "too-large"),
+    ],
+)
+def test_a_body_of_another_shape_is_refused(body: bytes, code: str):
+    with pytest.raises(Refusal) as caught:
+        parse_batch(body)
+    assert caught.value.code == code
+
+
+def test_a_canonical_record_of_this_pole_is_readable():
+    assert why_unreadable(record(0).encode(), POLE) == ""
