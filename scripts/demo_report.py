@@ -111,6 +111,15 @@ def summarize(site: Site, run: Run, before: Tally) -> dict[str, Any]:
     }
 
 
+def waiting_segments(site: Site) -> int:
+    """Return how many sealed segments at the pole have no receipt yet."""
+    spool = Spool(load_config(site.pole_config).spool, POLE, SystemClock())
+    try:
+        return spool.reading().pending_segments
+    finally:
+        spool.close()
+
+
 def _records(site: Site) -> list[AnyRecord]:
     config = load_config(site.pole_config)
     spool, found, index = Spool(config.spool, POLE, SystemClock()), [], 0

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from demo_operator import Operator
 from demo_processes import Processes, wait_until
-from demo_report import Run, summarize, tally
+from demo_report import Run, summarize, tally, waiting_segments
 from demo_site import BIN, CAMERAS, Site, lay_out
 
 from agent.bell.control_socket import press_bell
@@ -134,8 +134,7 @@ class Demo:
         return [f"fault {fault.code} {fault.subject}: {fault.detail}".replace("  ", " ") for fault in ours]
 
     def _drained(self) -> bool:
-        upload = self._fresh("upload")
-        return upload is not None and upload.spool is not None and upload.spool.pending_segments == 0
+        return waiting_segments(self._site) == 0
 
     def _new_incident(self, seen: set[str]) -> str | None:
         for incident in self.operator.incidents("open"):
