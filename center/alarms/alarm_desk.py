@@ -32,12 +32,20 @@ class Outlet:
     ack: Callable[[Incoming], object]
 
 
-class AlarmDesk:
-    """Takes alarms; thread-safe against `retry` and `forget`."""
+Step = Callable[[str], None]
 
-    def __init__(self, store: Store, outlet: Outlet) -> None:
+
+def no_step(name: str) -> None:
+    """Do nothing at the step `name`; a crash drill dies there instead."""
+
+
+class AlarmDesk:
+    """Takes alarms; thread-safe against `retry` and `forget`. `step` is called with `committed` after each commit."""
+
+    def __init__(self, store: Store, outlet: Outlet, step: Step = no_step) -> None:
         self._store = store
         self._outlet = outlet
+        self._step = step
         self._lock = threading.Lock()
         self._waiting: list[Incoming] = []
 
@@ -76,6 +84,7 @@ class AlarmDesk:
         try:
             alarm = read_alarm(pole, incoming.payload)
             row = self._store.alarms.commit(alarm, incoming.payload)
+            self._step("committed")
         except ContractError as error:
             log.error("alarm quarantined topic=%s error=%s", incoming.topic, error)
             self._store.quarantine.add(pole, incoming.topic, str(error), incoming.payload)

@@ -30,18 +30,20 @@ class Beat:
         publish: Callable[[str, bytes], object],
         online: Callable[[], bool],
         now_us: Callable[[], int],
+        beat_s: float = BEAT_S,
     ) -> None:
         self._store = store
         self._desk = desk
         self._publish = publish
         self._online = online
         self._now_us = now_us
+        self._beat_s = beat_s
         self._seq = 0
         self._failed_since_us: int | None = None
 
     def run(self, stop: threading.Event) -> None:
         """Beat until `stop`; while the database or broker fails, try each second."""
-        while not stop.wait(BEAT_S if self.run_once() else RETRY_S):
+        while not stop.wait(self._beat_s if self.run_once() else min(RETRY_S, self._beat_s)):
             pass
 
     def run_once(self) -> bool:

@@ -11,12 +11,11 @@
 
 import logging
 import threading
-from collections.abc import Callable
 from functools import partial
 
-from center.alarms.alarm_desk import AlarmDesk, Outlet
+from center.alarms.alarm_desk import AlarmDesk, Outlet, Step, no_step
 from center.alarms.answers import Answers
-from center.alarms.beat import Beat
+from center.alarms.beat import BEAT_S, Beat
 from center.alarms.paho_session import Endpoint, Incoming, Listener, PahoSession
 from center.alarms.telemetry_desk import TelemetryDesk
 from center.config import BrokerConfig, CenterConfig
@@ -33,16 +32,16 @@ SESSION_EXPIRY_S = 24 * 3600
 WATCH_S = 1.0
 
 
-def run_alarms(config: CenterConfig, stop: threading.Event | None = None, *, catch_signals: bool = True) -> int:
-    """Run the service until SIGTERM; return the exit status.
+def run_alarms(config: CenterConfig, step: Step = no_step, beat_s: float = BEAT_S) -> int:
+    """Run the service until SIGTERM; return the exit status. `step` and `beat_s` are for drills.
 
     Raises:
         ConfigError: a certificate cannot be used.
         StoreError: the database cannot be opened.
     """
-    service = AlarmService(config)
+    service = AlarmService(config, step, beat_s)
     try:
-        return run_service("alarms", service.workers(), stop, catch_signals=catch_signals)
+        return run_service("alarms", service.workers())
     finally:
         service.close()
 
@@ -50,13 +49,14 @@ def run_alarms(config: CenterConfig, stop: threading.Event | None = None, *, cat
 class AlarmService:
     """The parts of the service, wired."""
 
-    def __init__(self, config: CenterConfig, now_us: Callable[[], int] = utc_now_us) -> None:
+    def __init__(self, config: CenterConfig, step: Step = no_step, beat_s: float = BEAT_S) -> None:
         """Open the stores and prepare both sessions.
 
         Raises:
             ConfigError: a certificate cannot be used.
             StoreError: the database cannot be opened.
         """
+        now_us = utc_now_us
         self._silent_after_s = config.silent_after_s
         path = config.database
         alarm_store = Store(path, now_us, autocheckpoint=False)
@@ -64,7 +64,7 @@ class AlarmService:
         answer_store, beat_store = (Store(path, now_us, autocheckpoint=False) for _ in range(2))
         self._keeper = Store(path, now_us, autocheckpoint=False)
         self._stores = [alarm_store, telemetry_store, answer_store, beat_store, self._keeper]
-        self._desk = AlarmDesk(alarm_store, Outlet(self._publish, self._ack))
+        self._desk = AlarmDesk(alarm_store, Outlet(self._publish, self._ack), step)
         self._telemetry_desk = TelemetryDesk(telemetry_store, now_us)
         self._answers = Answers(answer_store, self._publish, now_us)
         self._alarms = PahoSession(
@@ -82,7 +82,7 @@ class AlarmService:
             ),
         )
         publish_beat = partial(self._alarms.publish, qos=0)
-        self._beat = Beat(beat_store, self._desk, publish_beat, lambda: self._alarms.online, now_us)
+        self._beat = Beat(beat_store, self._desk, publish_beat, lambda: self._alarms.online, now_us, beat_s)
 
     def workers(self) -> list[Worker]:
         """Return the threads to run."""
