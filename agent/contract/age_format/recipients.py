@@ -13,7 +13,7 @@ import re
 from collections.abc import Sequence
 from typing import Protocol
 
-from cryptography.exceptions import InvalidTag
+from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey, MLKEM768PublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
@@ -41,6 +41,7 @@ _SCRYPT_INFO = b"age-encryption.org/v1/scrypt"
 _SCRYPT_SALT_BYTES = 16
 _HYBRID_INFO = b"age-encryption.org/mlkem768x25519"
 _HYBRID_SUITE = Suite(KEM.MLKEM768_X25519, KDF.HKDF_SHA256, AEAD.CHACHA20_POLY1305)
+_NO_MLKEM = "hybrid key needs ML-KEM-768, which this cryptography build lacks; install cryptography 48 or newer"
 _MLKEM_PUBLIC_BYTES = 1184
 _MLKEM_SEED_BYTES = 64
 _MLKEM_SHARE_BYTES = 1088
@@ -137,6 +138,8 @@ class HybridRecipient:
             mlkem = MLKEM768PublicKey.from_public_bytes(public[:_MLKEM_PUBLIC_BYTES])
         except ValueError as exc:
             raise KeyTextError("recipient holds no valid ML-KEM-768 key; ask for it again") from exc
+        except UnsupportedAlgorithm as exc:
+            raise KeyTextError(_NO_MLKEM) from exc
         x25519 = X25519PublicKey.from_public_bytes(public[_MLKEM_PUBLIC_BYTES:])
         self._key = MLKEM768X25519PublicKey(mlkem, x25519)
         self.text = bech32.encode(HYBRID_PREFIX, public)
@@ -156,7 +159,10 @@ class HybridIdentity:
 
     def __init__(self, seed: bytes) -> None:
         expanded = hashlib.shake_256(seed).digest(_MLKEM_SEED_BYTES + _KEY_BYTES)
-        self._mlkem = MLKEM768PrivateKey.from_seed_bytes(expanded[:_MLKEM_SEED_BYTES])
+        try:
+            self._mlkem = MLKEM768PrivateKey.from_seed_bytes(expanded[:_MLKEM_SEED_BYTES])
+        except UnsupportedAlgorithm as exc:
+            raise KeyTextError(_NO_MLKEM) from exc
         self._x25519 = X25519PrivateKey.from_private_bytes(expanded[_MLKEM_SEED_BYTES:])
         self._key = MLKEM768X25519PrivateKey(self._mlkem, self._x25519)
 
