@@ -1,0 +1,177 @@
+// The console's own script: live regions, running timers, the alarm tone. No framework, no inline code (CSP).
+"use strict";
+(() => {
+  const body = document.body;
+  const texts = body.dataset;
+  const offsetMs = Number(texts.nowUs) / 1000 - Date.now(); // center clock minus this machine's clock
+  const nowMs = () => Date.now() + offsetMs;
+  const STALE_MS = 15000;
+
+  // --- ages and timers -------------------------------------------------------------------------------------
+  const two = (n) => String(n).padStart(2, "0");
+  const stopwatch = (s) => (s >= 3600 ? Math.floor(s / 3600) + ":" : "") + two(Math.floor(s / 60) % 60) + ":" + two(s % 60);
+  const ago = (s) => {
+    const unit = s >= 86400 ? ["agoDay", 86400] : s >= 3600 ? ["agoHour", 3600] : s >= 60 ? ["agoMinute", 60] : ["agoSecond", 1];
+    return texts[unit[0]].replace("{n}", Math.floor(s / unit[1]));
+  };
+  const since = (us) => Math.max(0, Math.floor((nowMs() - Number(us) / 1000) / 1000));
+  const put = (node, text) => { if (node.textContent !== text) node.textContent = text; };
+  const tick = () => {
+    for (const node of document.querySelectorAll("[data-timer-us]")) put(node, stopwatch(since(node.dataset.timerUs)));
+    for (const node of document.querySelectorAll("[data-age-us]")) put(node, ago(since(node.dataset.ageUs)));
+    stale();
+  };
+
+  // --- live regions: the server renders, we exchange what changed --------------------------------------------
+  const parse = (html) => new DOMParser().parseFromString(html, "text/html").body;
+  const keyed = (region, fresh) => { // what did not change stays in place: focus and half-filled forms survive
+    const wanted = new Map([...fresh.children].map((node) => [node.dataset.key, node.dataset.rev]));
+    const kept = new Map();
+    for (const node of [...region.children]) {
+      if (wanted.get(node.dataset.key) === node.dataset.rev) kept.set(node.dataset.key, node);
+      else node.remove();
+    }
+    let cursor = region.firstElementChild;
+    for (const node of [...fresh.children]) {
+      const known = kept.get(node.dataset.key);
+      if (known && known === cursor) cursor = cursor.nextElementSibling;
+      else region.insertBefore(known || node, cursor);
+    }
+  };
+  const exchange = (region, fresh) => {
+    if (fresh.querySelector("[data-key]")) { keyed(region, fresh); return; }
+    const held = region.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
+    region.replaceChildren(...fresh.childNodes);
+    if (held) [...region.querySelectorAll("a")].find((link) => link.getAttribute("href") === held)?.focus({ preventScroll: true });
+  };
+  const busy = new Map();
+  const refresh = async (region) => {
+    if (busy.has(region)) { busy.set(region, true); return; }
+    busy.set(region, false);
+    try {
+      const answer = await fetch(region.dataset.live, { headers: { "X-Fragment": "1" }, cache: "no-store" });
+      if (answer.status === 401) { location.reload(); return; }
+      if (answer.ok) { exchange(region, parse(await answer.text())); tick(); tone(); }
+    } catch { /* the stream's own silence makes the page stale */ }
+    const again = busy.get(region);
+    busy.delete(region);
+    if (again) refresh(region);
+  };
+  const regions = () => [...document.querySelectorAll("[data-live]")];
+  const concerns = (region, kind) => !region.dataset.kinds || region.dataset.kinds.split(" ").includes(kind);
+
+  // --- the stream -------------------------------------------------------------------------------------------
+  let heardMs = Date.now();
+  const stale = () => {
+    const banner = document.getElementById("stale");
+    if (!banner) return;
+    const quiet = Date.now() - heardMs > STALE_MS;
+    if (quiet && banner.hidden) {
+      const at = new Date(heardMs);
+      banner.querySelector("[data-text]").textContent = texts.staleText.replace("{time}", [at.getHours(), at.getMinutes(), at.getSeconds()].map(two).join(":"));
+    }
+    banner.hidden = !quiet;
+  };
+  const listen = () => {
+    const stream = new EventSource("/events");
+    const heard = () => { heardMs = Date.now(); stale(); };
+    stream.addEventListener("open", () => { heard(); regions().forEach(refresh); });
+    stream.addEventListener("beat", heard);
+    stream.addEventListener("change", (message) => {
+      heard();
+      const { kind } = JSON.parse(message.data);
+      for (const region of regions()) if (concerns(region, kind)) refresh(region);
+    });
+    stream.addEventListener("error", () => {
+      if (stream.readyState === EventSource.CLOSED) setTimeout(() => { if (body.dataset.session) listen(); }, 3000);
+    });
+    addEventListener("pagehide", () => stream.close());
+  };
+
+  // --- the tone: two notes while an alarm waits for an answer -------------------------------------------------
+  let audio = null;
+  let chime = null;
+  const wanted = () => localStorage.getItem("alarm-sound") === "on";
+  const running = () => Boolean(audio) && audio.state === "running";
+  const note = (hertz, at, length) => {
+    const wave = audio.createOscillator();
+    const gain = audio.createGain();
+    wave.type = "triangle";
+    wave.frequency.value = hertz;
+    gain.gain.setValueAtTime(0.0001, at);
+    gain.gain.exponentialRampToValueAtTime(0.35, at + 0.03);
+    gain.gain.exponentialRampToValueAtTime(0.0001, at + length);
+    wave.connect(gain).connect(audio.destination);
+    wave.start(at);
+    wave.stop(at + length);
+  };
+  const ring = () => { if (running()) { note(880, audio.currentTime, 0.28); note(660, audio.currentTime + 0.3, 0.4); } };
+  const tone = () => {
+    const waiting = document.querySelectorAll('.incident[data-state="open"]').length > 0;
+    if (waiting && wanted() && !chime) { ring(); chime = setInterval(ring, 1600); }
+    if ((!waiting || !wanted()) && chime) { clearInterval(chime); chime = null; }
+    soundState(waiting);
+  };
+  const soundState = (waiting) => {
+    const box = document.getElementById("sound");
+    if (!box) return;
+    const state = !running() || !wanted() ? "off" : waiting ? "ringing" : "on";
+    if (box.dataset.state === state) return;
+    box.dataset.state = state;
+    for (const node of box.querySelectorAll("[data-when]")) node.hidden = !node.dataset.when.split(" ").includes(state);
+  };
+  const awaken = async () => {
+    audio = audio || new AudioContext();
+    audio.onstatechange = tone;
+    await Promise.race([audio.resume(), new Promise((done) => setTimeout(done, 400))]);
+    tone();
+  };
+  const sound = () => {
+    const box = document.getElementById("sound");
+    if (!box) return;
+    box.addEventListener("click", async (event) => {
+      const press = event.target.closest("button[data-sound]");
+      if (!press) return;
+      localStorage.setItem("alarm-sound", press.dataset.sound);
+      await awaken();
+      if (press.dataset.sound === "on") ring();
+      tone();
+      box.querySelector("button:not([hidden])")?.focus();
+    });
+    if (wanted()) { // a browser gives sound only after a gesture: the first one on this page will do
+      addEventListener("pointerdown", awaken, { once: true });
+      addEventListener("keydown", awaken, { once: true });
+      awaken();
+    }
+    tone();
+  };
+
+  // --- forms that must not reload the page (a reload would silence the tone) ------------------------------------
+  const complain = (text) => {
+    const banner = document.getElementById("error");
+    banner.querySelector("[data-text]").textContent = text;
+    banner.hidden = !text;
+  };
+  document.addEventListener("submit", async (event) => {
+    const form = event.target;
+    if (!form.matches("[data-async]")) return;
+    event.preventDefault();
+    const press = event.submitter;
+    if (press) press.disabled = true;
+    try {
+      const answer = await fetch(form.action, { method: "POST", body: new URLSearchParams(new FormData(form)), headers: { "X-Fragment": "1" } });
+      complain(answer.ok ? "" : texts.failText);
+      regions().forEach(refresh);
+    } catch { complain(texts.failText); }
+    if (press) press.disabled = false;
+  });
+
+  for (const region of regions()) {
+    const everyS = Number(region.dataset.every || 0);
+    if (everyS) setInterval(() => { if (!document.hidden) refresh(region); }, everyS * 1000);
+  }
+  sound();
+  tick();
+  setInterval(tick, 250);
+  if (body.dataset.session) listen();
+})();
