@@ -3,11 +3,14 @@
 `RtspServer(...)` is a context manager with `.url`; `freeze` (SIGSTOP) and `kill` make it fail as cameras do.
 """
 
+import contextlib
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from types import TracebackType
 
@@ -82,6 +85,75 @@ class RtspServer:
         self.kill()
         assert self._process.stdout is not None
         self._process.stdout.close()
+
+
+class ScriptedRtsp:
+    """An RTSP server of one thread that answers as told and keeps every request; it never sends video.
+
+    `answers` maps a method to the raw answers of its first, second, ... request (the last one is repeated);
+    `{cseq}` stands for the request's number. A method without an answer gets silence.
+    """
+
+    def __init__(self, answers: dict[str, list[str]]) -> None:
+        self._answers = answers
+        self.requests: list[str] = []
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self.url = f"rtsp://127.0.0.1:{self.port}/video"
+
+    def __enter__(self) -> "ScriptedRtsp":
+        threading.Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._listener.close()
+
+    def methods(self) -> list[str]:
+        """Return the requests' methods in order."""
+        return [request.split(" ", 1)[0] for request in self.requests]
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                link, _ = self._listener.accept()
+                threading.Thread(target=self._talk, args=(link,), daemon=True).start()
+
+    def _talk(self, link: socket.socket) -> None:
+        with link, contextlib.suppress(OSError):
+            pending = ""
+            while data := link.recv(65536):
+                pending += data.decode()
+                while "\r\n\r\n" in pending:
+                    request, pending = pending.split("\r\n\r\n", 1)
+                    self._answer(link, request)
+
+    def _answer(self, link: socket.socket, request: str) -> None:
+        method = request.split(" ", 1)[0]
+        seen = self.methods().count(method)
+        self.requests.append(request)
+        scripted = self._answers.get(method)
+        if scripted:
+            cseq = re.search(r"CSeq: *(\d+)", request, re.I)
+            text = scripted[min(seen, len(scripted) - 1)]
+            link.sendall(text.replace("{cseq}", cseq.group(1) if cseq else "0").encode())
+
+
+def reply(status: str, headers: str = "", body: str = "") -> str:
+    """Return an RTSP answer for `ScriptedRtsp`; `headers` one a line."""
+    lines = [f"RTSP/1.0 {status}", "CSeq: {cseq}", *headers.splitlines()]
+    if body:
+        lines += ["Content-Type: application/sdp", f"Content-Length: {len(body)}"]
+    return "\r\n".join(lines) + "\r\n\r\n" + body
+
+
+SDP_VIDEO = (
+    "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=camera\r\nt=0 0\r\nm=video 0 RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\n"
+    "a=fmtp:96 packetization-mode=1;sprop-parameter-sets=Z0LAFdoFB+wFqDAwNSgAAAMACAAAAwD0eLF1,aM48gA==\r\n"
+    "a=control:trackV\r\n"
+)
+SDP_SOUND = "m=audio 0 RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\na=control:trackA\r\n"
 
 
 def free_port() -> int:
