@@ -37,12 +37,12 @@ from agent.config import (
     SourceKind,
     SpoolConfig,
 )
-from agent.errors import ConfigError
+from agent.contract.signed_note import NoteVerifier
+from agent.errors import ConfigError, ContractError
 
 SOUND_WORDS = {"audio", "sound", "mic", "microphone", "voice", "speech", "speaker", "listen"}
 SOUND_LAW = "sound may not be collected or recorded (PIPA 25(5), R-AUDIO); remove the key"
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
-VERIFIER_KEY = re.compile(r"[^+\s]+\+[0-9a-f]{8}\+[A-Za-z0-9+/]+={0,2}")
 GPIO_SHUTDOWN = 3
 
 Check = Callable[[Any], Any]
@@ -113,9 +113,11 @@ def _https_url(value: object) -> str:
 
 
 def _verifier_key(value: object) -> str:
-    if not isinstance(value, str) or not VERIFIER_KEY.fullmatch(value):
-        raise _RefusedError("allowed is the center's verifier key 'name+hash+key', as 'pole-center pki' prints it")
-    return value
+    try:
+        NoteVerifier(_text(value))
+    except ContractError as exc:
+        raise _RefusedError(f"allowed is the center's verifier key 'name+hash+key': {exc}") from exc
+    return str(value)
 
 
 def _did_you_mean(found: object, known: Iterable[str]) -> str:

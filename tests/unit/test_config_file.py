@@ -112,6 +112,10 @@ def test_ingest_without_encryption_is_refused(tmp_path):
     assert "https://" in only_mistake(tmp_path, "https://center", "http://center")
 
 
+def test_a_receipt_key_with_a_slip_of_the_pen_is_refused_here_and_not_by_the_uploader(tmp_path):
+    assert "does not fit its hash" in only_mistake(tmp_path, "center.gangseo.example+", "center.gangsea.example+")
+
+
 def test_an_address_and_an_address_file_do_not_stand_together(tmp_path):
     mistake = only_mistake(tmp_path, "address_file =", 'address = "rtsp://192.0.2.1/a"\naddress_file =')
     assert "one of the two" in mistake
