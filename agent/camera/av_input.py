@@ -19,6 +19,7 @@ from av.container import InputContainer
 
 from agent.camera.frame_source import EncodedFrame, VideoFormat
 from agent.camera.no_audio_guard import refuse_unless_video, sound_streams
+from agent.camera.parameter_set import HEAD_BYTES, sequence_parameter_set
 from agent.camera.timestamps import RisingTimes
 from agent.errors import SourceError
 
@@ -56,6 +57,7 @@ class AvInput:
             SourceError: missing, refused, silent or not video; says which.
         """
         self._name = request.name
+        self._sps: bytes | None = None
         self.frames_dropped = 0
         self._container = _open_container(request)
         try:
@@ -108,12 +110,20 @@ class AvInput:
         for packet in self._packets():
             if packet.size == 0:
                 continue
-            if packet.is_keyframe and packet.has_sidedata("new_extradata"):
-                self._refuse_change(bytes(packet.get_sidedata("new_extradata")))
+            if packet.is_keyframe:
+                self._refuse_change(packet)
             yield packet
 
-    def _refuse_change(self, extradata: bytes) -> None:
-        if extradata != self.format.extradata:
+    def _refuse_change(self, keyframe: Any) -> None:
+        """One opening is one format: the container's header holds the first parameter set only."""
+        changed = False
+        if keyframe.has_sidedata("new_extradata"):
+            changed = bytes(keyframe.get_sidedata("new_extradata")) != self.format.extradata
+        sps = sequence_parameter_set(bytes(memoryview(keyframe)[:HEAD_BYTES]), self.format.codec)
+        if sps is not None:
+            changed = changed or self._sps not in (None, sps)
+            self._sps = sps
+        if changed:
             raise SourceError(f"{self._name} changed its video format; it is reopened")
 
     def _make_encoder(self, request: InputRequest) -> Any:

@@ -4,7 +4,10 @@ Rules:
 * a source delivers one video stream and never a sound packet; when the device or file carries sound, it is
   not demuxed, and `VideoFormat.source_has_sound` says so (R-AUDIO);
 * `frames()` blocks at most `read_timeout_s` for the next frame, then raises `SourceError`;
-* timestamps rise over a loop or a file's end; the first frame is a keyframe;
+* `dts` rises from 0 or more, over a file's loop too, except where the camera's own clock jumps by more than 2 s;
+  `pts` is never before `dts`; the first frame is a keyframe;
+* `close` ends `frames` at once, from any thread, even when the camera is frozen; a source can be opened again;
+* another picture size or parameter set ends `frames` with SourceError: one opening is one format;
 * the fake (`SyntheticSource`) is shipped and passes the same contract suite (`tests/contract`).
 """
 
@@ -18,7 +21,7 @@ from typing import Any, Protocol
 class VideoFormat:
     """What a source delivers: `codec` "h264" or "hevc", `extradata` as the demuxer gave it (may be empty).
 
-    `template` is the demuxer's own stream object for a muxer of the same library to copy from, or None.
+    `template` is a stream object for a muxer of the same library to copy from, or None; it outlives the source.
     """
 
     codec: str

@@ -5,8 +5,7 @@ Rules:
 * a fragmented MP4 starts with `ftyp` and one `moov`; the `moov` has exactly one `trak`, its handler is `vide`, and
   no box of it is a sound box (`smhd`, a `soun` handler) or an unknown sample entry;
 * `InitSegmentGuard` holds the muxer's bytes back until the whole `moov` was walked: a refused file leaves no byte;
-* after the `moov` only `moof` and `mdat` boxes may start, and a `moof` may hold only the one known track; the
-  segmenter's muxers write no other, and a second `moov` is refused.
+* a fragment can only speak of a track that the `moov` declares, so nothing after the `moov` is walked.
 No disk, no library: clear bytes are walked in memory only.
 """
 
