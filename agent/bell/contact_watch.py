@@ -1,0 +1,157 @@
+"""Watches the contacts: edges make it fast, a level poll every `POLL_S` makes it sure.
+
+Rules:
+* an edge is only put into a bounded queue by the foreign thread; a full queue drops it, the poll is the truth;
+* the wait ends at the instant the debounce is due, so that a press costs no poll interval;
+* the line is judged only after the first `debounce_s`: a contact held at start is a press with `held_at_boot`;
+* contacts that cannot be read are a fault (`hardware-unusable`, subject `bell`) and are opened again every `RETRY_S`;
+* `on_actuation` must hand over and return.
+"""
+
+import contextlib
+import logging
+import queue
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from agent.bell.contact import Contact, Edge, Levels
+from agent.bell.debounce import Debounce
+from agent.bell.line import FAULT_CODES, Actuation, Line
+from agent.clock import Clock
+from agent.errors import HardwareError
+from agent.fault_board import FaultBoard
+from agent.supervise import WorkerContext
+
+log = logging.getLogger(__name__)
+
+POLL_S = 0.010
+RETRY_S = 5.0
+EDGES = 256
+SUBJECT = "bell"
+
+
+@dataclass(frozen=True)
+class LineReading:
+    """What the line is, for others; `polled_mono_s` proves that the level was read."""
+
+    kind: str = "unknown"
+    good: bool = False
+    polled_mono_s: float | None = None
+
+
+class ContactWatch:
+    """One thread (`run`) owns the debounce and the line; `reading` may be read from any."""
+
+    def __init__(
+        self,
+        contact: Contact,
+        debounce_s: float,
+        supervised: bool,
+        on_actuation: Callable[[Actuation], None],
+        faults: FaultBoard,
+        clock: Clock,
+    ) -> None:
+        self._contact = contact
+        self._debounce_s = debounce_s
+        self._on_actuation = on_actuation
+        self._faults = faults
+        self._clock = clock
+        self._edges: queue.Queue[Edge] = queue.Queue(EDGES)
+        self._line = Line(supervised)
+        self._no = self._nc = Debounce(debounce_s, clock.mono_s())
+        self._judge_from_mono_s = 0.0
+        self.reading = LineReading()
+
+    def run(self, context: WorkerContext) -> None:
+        """Watch until the service stops; contacts that fail are opened again."""
+        while not context.stopping:
+            try:
+                self.open()
+                while not context.stopping:
+                    context.beat()
+                    self.step(self._next_edge())
+            except HardwareError as error:
+                self._faults.report_error(error, SUBJECT)
+                self.reading = LineReading()
+                context.wait(RETRY_S)
+            finally:
+                self._contact.close()
+
+    def open(self) -> None:
+        """Take the contacts and begin to listen.
+
+        Raises:
+            HardwareError: they cannot be used.
+        """
+        self._contact.open(self._note_edge)
+        now = self._clock.mono_s()
+        self._no = self._nc = Debounce(self._debounce_s, now)
+        self._judge_from_mono_s = now + self._debounce_s
+        self._sample_levels(now, self._contact.levels())
+        self._faults.clear("hardware-unusable", SUBJECT)
+
+    def step(self, edge: Edge | None) -> None:
+        """Take in the waiting edges, then the levels, then judge the line.
+
+        Raises:
+            HardwareError: the levels cannot be read.
+        """
+        due = [mono_s for mono_s in (self._no.due_mono_s(), self._nc.due_mono_s()) if mono_s is not None]
+        was = (self._no.active, self._nc.active)
+        while edge is not None:
+            self._sample_edge(edge)
+            edge = self._waiting_edge()
+        levels = self._contact.levels()
+        now = self._clock.mono_s()
+        self._sample_levels(now, levels)
+        stable_mono_s = min(max(due), now) if due and was != (self._no.active, self._nc.active) else now
+        if now >= self._judge_from_mono_s - 1e-9:
+            self._judge(now, stable_mono_s, levels)
+
+    def _judge(self, now: float, stable_mono_s: float, levels: Levels) -> None:
+        nc_active = None if levels.nc_closed is None else self._nc.active
+        before = self._line
+        self._line, actuation = before.sample(now, self._no.active, nc_active)
+        if actuation is not None:
+            self._on_actuation(replace(actuation, at_mono_s=stable_mono_s))
+        if self._line.kind != before.kind:
+            log.info("line changed from=%s to=%s", before.kind, self._line.kind)
+        self.reading = LineReading(self._line.kind, self._line.good, now)
+        self._tell_faults(now)
+
+    def _tell_faults(self, now: float) -> None:
+        standing = self._line.standing_faults(now)
+        for code in FAULT_CODES:
+            if code in standing:
+                self._faults.report(code, standing[code], SUBJECT)
+            else:
+                self._faults.clear(code, SUBJECT)
+
+    def _sample_edge(self, edge: Edge) -> None:
+        if edge.contact == "no":
+            self._no = self._no.sample(edge.at_mono_s, edge.closed)
+        else:
+            self._nc = self._nc.sample(edge.at_mono_s, not edge.closed)
+
+    def _sample_levels(self, now: float, levels: Levels) -> None:
+        self._no = self._no.sample(now, levels.no_closed)
+        if levels.nc_closed is not None:
+            self._nc = self._nc.sample(now, not levels.nc_closed)
+
+    def _note_edge(self, edge: Edge) -> None:
+        with contextlib.suppress(queue.Full):
+            self._edges.put_nowait(edge)
+
+    def _waiting_edge(self) -> Edge | None:
+        with contextlib.suppress(queue.Empty):
+            return self._edges.get_nowait()
+        return None
+
+    def _next_edge(self) -> Edge | None:
+        """Wait for an edge, at most until the next poll or until the debounce is due."""
+        now = self._clock.mono_s()
+        due = [mono_s for mono_s in (self._no.due_mono_s(), self._nc.due_mono_s()) if mono_s is not None]
+        wait_s = min([POLL_S, *(max(mono_s - now, 0.0) for mono_s in due)])
+        with contextlib.suppress(queue.Empty):
+            return self._edges.get(timeout=wait_s) if wait_s > 0 else self._edges.get_nowait()
+        return None

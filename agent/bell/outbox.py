@@ -1,0 +1,248 @@
+"""The bell's durable memory: an alarm stays here until the center's receipt (DESIGN decision 8).
+
+Rules:
+* order: commit (fsync), then publish; the receipt is committed before the alarm counts as delivered;
+* SQLite, WAL, `synchronous=FULL`; one connection, used by the one thread that owns the alarm machine;
+* adding, receipting and updating are idempotent: the same call twice changes nothing more;
+* an unreceipted alarm is never removed; receipted ones are kept `KEEP_DAYS` and at most `KEEP_ROWS` of them;
+* a damaged database is moved to `quarantine/` (at most `KEEP_DAMAGED` of them) and a fresh one begun; the caller puts
+  back what it still knows; it is never a reason to stop the service;
+* every failure is an `OutboxError`; the next call tries anew, so a disk that has room again needs no restart;
+* checkpoints of the WAL happen in `tend`, when nobody waits, never inside the commit of a press.
+"""
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import ClassVar
+
+from agent.bell.alarm import AlarmState, Waiting
+from agent.clock import Clock
+from agent.contract.errors import ContractError, PoleAgentError
+from agent.contract.messages import Alarm, AlarmReceipt, AlarmUpdate, decode, encode
+from agent.status_file import OpenIncident
+
+APPLICATION_ID = 0x62656C6C  # "bell"
+SCHEMA_VERSION = 1
+KEEP_DAYS = 30
+KEEP_ROWS = 10_000
+KEEP_DAMAGED = 3
+WINDOWS = 50
+
+_SCHEMA = f"""
+CREATE TABLE IF NOT EXISTS alarm (
+    seq INTEGER PRIMARY KEY,
+    alarm_id TEXT NOT NULL UNIQUE,
+    incident_id TEXT NOT NULL,
+    press_number INTEGER NOT NULL,
+    pressed_at_us INTEGER NOT NULL,
+    payload BLOB NOT NULL,
+    committed_at_us INTEGER
+) STRICT;
+CREATE INDEX IF NOT EXISTS alarm_waiting ON alarm (seq) WHERE committed_at_us IS NULL;
+CREATE TABLE IF NOT EXISTS incident (
+    incident_id TEXT PRIMARY KEY,
+    state TEXT NOT NULL,
+    at_us INTEGER NOT NULL,
+    by_whom TEXT NOT NULL,
+    reason TEXT NOT NULL
+) STRICT;
+PRAGMA application_id = {APPLICATION_ID};
+PRAGMA user_version = {SCHEMA_VERSION};
+"""
+
+
+class OutboxError(PoleAgentError, OSError):
+    """The outbox cannot be read or written; alarms go out all the same, from memory."""
+
+    fault: ClassVar[str] = "outbox-unwritable"
+
+
+class Outbox:
+    """Alarms and incidents of this pole. Use it from one thread; opened at the first call."""
+
+    def __init__(self, path: Path, clock: Clock) -> None:
+        self._path = path
+        self._clock = clock
+        self._db: sqlite3.Connection | None = None
+        self.damaged: Path | None = None
+
+    def add(self, alarm: Alarm) -> None:
+        """Commit an alarm (and with it that its incident is open); on disk when it returns.
+
+        Raises:
+            OutboxError: it is not on disk.
+        """
+        row = (alarm.alarm_id, alarm.incident_id, alarm.press_number, alarm.pressed_at_us, encode(alarm))
+        with self._commit() as db:
+            db.execute(
+                "INSERT OR IGNORE INTO alarm (alarm_id, incident_id, press_number, pressed_at_us, payload)"
+                " VALUES (?, ?, ?, ?, ?)",
+                row,
+            )
+            db.execute(
+                "INSERT OR IGNORE INTO incident VALUES (?, 'open', ?, '', '')",
+                (alarm.incident_id, alarm.pressed_at_us),
+            )
+
+    def receipt(self, receipt: AlarmReceipt) -> None:
+        """Commit the center's receipt; the first one counts.
+
+        Raises:
+            OutboxError: it is not on disk; the alarm will be sent again after a restart, which the center tolerates.
+        """
+        with self._commit() as db:
+            db.execute(
+                "UPDATE alarm SET committed_at_us = ? WHERE alarm_id = ? AND committed_at_us IS NULL",
+                (receipt.committed_at_us, receipt.alarm_id),
+            )
+
+    def update(self, update: AlarmUpdate) -> None:
+        """Commit what an operator did; a closed incident stays closed.
+
+        Raises:
+            OutboxError: it is not on disk.
+        """
+        with self._commit() as db:
+            db.execute(
+                "UPDATE incident SET state = ?, at_us = ?, by_whom = ?, reason = ?"
+                " WHERE incident_id = ? AND state <> 'closed'",
+                (update.state, update.at_us, update.by, update.reason, update.incident_id),
+            )
+
+    def load(self, pole: str, now_mono_s: float) -> AlarmState:
+        """Return the alarm machine as it was: what is unreceipted waits, the newest incident goes on unless closed.
+
+        Raises:
+            OutboxError: it cannot be read.
+        """
+        with self._commit() as db:
+            rows = db.execute("SELECT payload FROM alarm WHERE committed_at_us IS NULL ORDER BY seq").fetchall()
+            last = db.execute(
+                "SELECT a.incident_id, a.press_number, i.state FROM alarm a JOIN incident i USING (incident_id)"
+                " ORDER BY a.seq DESC LIMIT 1"
+            ).fetchone()
+            newest = db.execute("SELECT coalesce(max(committed_at_us), 0) FROM alarm").fetchone()[0]
+        waiting = tuple(Waiting(alarm, now_mono_s, now_mono_s) for alarm in _readable(rows))
+        if last is None or last[2] == "closed":
+            return AlarmState(pole, waiting=waiting, receipted_at_us=newest)
+        return AlarmState(pole, last[0], last[1], last[2] == "answered", waiting, newest)
+
+    def windows(self, since_us: int) -> list[OpenIncident]:
+        """Return the presses whose footage goes first: unreceipted, not closed, or later than `since_us`; newest first.
+
+        Raises:
+            OutboxError: it cannot be read.
+        """
+        with self._commit() as db:
+            rows = db.execute(
+                "SELECT a.incident_id, a.pressed_at_us FROM alarm a JOIN incident i USING (incident_id)"
+                " WHERE a.committed_at_us IS NULL OR i.state <> 'closed' OR a.pressed_at_us >= ?"
+                " ORDER BY a.seq DESC LIMIT ?",
+                (since_us, WINDOWS),
+            ).fetchall()
+        return [OpenIncident(incident_id=incident_id, pressed_at_us=at_us) for incident_id, at_us in rows]
+
+    def tend(self) -> None:
+        """Remove old receipted rows and move the WAL into the database; call it when nobody waits.
+
+        Raises:
+            OutboxError: it could not.
+        """
+        before_us = self._clock.utc_us() - KEEP_DAYS * 86_400_000_000
+        with self._commit() as db:
+            newest = db.execute("SELECT coalesce(max(seq), 0) FROM alarm").fetchone()[0]
+            db.execute(
+                "DELETE FROM alarm WHERE committed_at_us IS NOT NULL AND (pressed_at_us < ? OR seq <= ?)"
+                " AND incident_id NOT IN (SELECT incident_id FROM incident WHERE state <> 'closed')",
+                (before_us, newest - KEEP_ROWS),
+            )
+            db.execute("DELETE FROM incident WHERE incident_id NOT IN (SELECT incident_id FROM alarm)")
+        with self._failing() as db:
+            db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+
+    def close(self) -> None:
+        """Let go of the database; the next call opens it again."""
+        if self._db is not None:
+            with contextlib.suppress(sqlite3.Error):
+                self._db.close()
+            self._db = None
+
+    @contextlib.contextmanager
+    def _commit(self) -> Iterator[sqlite3.Connection]:
+        with self._failing() as db:
+            db.execute("BEGIN IMMEDIATE")
+            try:
+                yield db
+            except BaseException:
+                with contextlib.suppress(sqlite3.Error):
+                    db.execute("ROLLBACK")
+                raise
+            db.execute("COMMIT")
+
+    @contextlib.contextmanager
+    def _failing(self) -> Iterator[sqlite3.Connection]:
+        """Turn every failure of SQLite and of the file system into an OutboxError; put damage aside."""
+        try:
+            yield self._connection()
+        except (sqlite3.OperationalError, OSError) as exc:
+            self.close()
+            raise OutboxError(f"outbox {self._path} cannot be used: {exc}; check the disk") from exc
+        except sqlite3.DatabaseError as exc:
+            if type(exc) is not sqlite3.DatabaseError:  # damage is the base class itself, the rest are our mistakes
+                raise
+            try:
+                self._quarantine()
+            except OSError as error:
+                raise OutboxError(f"outbox {self._path} is damaged and cannot be moved away: {error}") from exc
+            raise OutboxError(f"outbox {self._path} was damaged ({exc}) and was moved to {self.damaged}") from exc
+
+    def _connection(self) -> sqlite3.Connection:
+        if self._db is None:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                self._db = self._opened()
+            except sqlite3.OperationalError:
+                raise
+            except sqlite3.DatabaseError:
+                self._quarantine()
+                self._db = self._opened()
+        return self._db
+
+    def _opened(self) -> sqlite3.Connection:
+        db = sqlite3.connect(self._path, timeout=2.0, isolation_level=None, check_same_thread=False)
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+            db.execute("PRAGMA synchronous = FULL")
+            db.execute("PRAGMA wal_autocheckpoint = 0")
+            if db.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
+                raise sqlite3.DatabaseError("quick_check found damage")
+            version = db.execute("PRAGMA user_version").fetchone()[0]
+            if version not in (0, SCHEMA_VERSION):
+                raise sqlite3.DatabaseError(f"schema version {version}, we know {SCHEMA_VERSION}")
+            db.executescript(_SCHEMA)
+        except BaseException:
+            db.close()
+            raise
+        return db
+
+    def _quarantine(self) -> None:
+        """Move the database and its journals aside; what cannot be moved stays and fails again, as an OutboxError."""
+        self.close()
+        folder = self._path.parent / "quarantine"
+        folder.mkdir(exist_ok=True)
+        name = f"{self._path.name}.{self._clock.utc_us()}"
+        for suffix in ("-wal", "-shm", ""):
+            part = self._path.with_name(self._path.name + suffix)
+            if part.exists():
+                part.rename(folder / (name + suffix))
+        self.damaged = folder / name
+        for old in sorted(folder.glob(f"{self._path.name}.*"))[: -3 * KEEP_DAMAGED]:
+            old.unlink()
+
+
+def _readable(rows: list[tuple[bytes]]) -> Iterator[Alarm]:
+    for (payload,) in rows:
+        with contextlib.suppress(ContractError):
+            yield decode(payload, Alarm)

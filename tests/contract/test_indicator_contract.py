@@ -1,0 +1,59 @@
+"""What every Indicator must do, on the recording one and on gpiozero's pins."""
+
+import pytest
+from gpiozero import GPIOPinInUse
+
+from agent.bell.gpiozero_contact import mock_factory
+from agent.bell.gpiozero_indicator import GpiozeroIndicator, LampPins
+from agent.bell.indicator import Lamps, LightState, RecordingIndicator, lamps_for
+from agent.errors import HardwareError
+
+PINS = LampPins(white=5, red=6, green=13, siren=19)
+
+
+def gpiozero_indicator():
+    factory = mock_factory()
+    return GpiozeroIndicator(lambda: factory, PINS)
+
+
+@pytest.fixture(params=[RecordingIndicator, gpiozero_indicator])
+def indicator(request):
+    indicator = request.param()
+    yield indicator
+    indicator.close()
+
+
+def test_it_opens_dark(indicator):
+    indicator.open()
+    assert indicator.lit() == Lamps()
+
+
+@pytest.mark.parametrize("state", LightState)
+def test_it_shows_what_it_is_told(indicator, state):
+    indicator.open()
+    indicator.drive(lamps_for(state, 0.0))
+    assert indicator.lit() == lamps_for(state, 0.0)
+
+
+def test_closing_switches_off_and_twice_is_harmless(indicator):
+    indicator.open()
+    indicator.drive(Lamps(red=True, siren=True))
+    indicator.close()
+    indicator.close()
+    assert indicator.lit() == Lamps()
+
+
+def test_it_can_be_opened_again(indicator):
+    for _ in range(2):
+        indicator.open()
+        indicator.drive(Lamps(white=True))
+        assert indicator.lit() == Lamps(white=True)
+        indicator.close()
+
+
+def test_an_output_that_is_taken_is_named():
+    def taken():
+        raise GPIOPinInUse("pin GPIO5 is already in use")
+
+    with pytest.raises(HardwareError, match="cannot be used"):
+        GpiozeroIndicator(taken, PINS).open()
