@@ -90,6 +90,7 @@ def summarize(site: Site, run: Run, before: Tally) -> dict[str, Any]:
     errors += [
         f"camera {name}: {c.hole_s} s in no record" for name, c in covered.items() if c.hole_s > HOLE_TOLERANCE_S
     ]
+    errors += [f"camera {name} recorded nothing" for name, c in covered.items() if not c.recorded_s]
     errors += [f"{sound_streams} sound streams in sealed files"] * (sound_streams > 0)
     errors += [f"bell: {bell}"] * (not run.presses == alarms == bell["receipts"] == bell["answers"])
     return {

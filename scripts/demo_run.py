@@ -92,13 +92,13 @@ class Demo:
     def stop(self) -> None:
         """Stop the cameras, let the rest of their footage reach the center, then stop everything."""
         say("stopping")
+        self.errors += self._standing_faults()
         self.stopped_us = time.time_ns() // 1000
         self._processes.stop([f"camera-{camera}" for camera in CAMERAS])
         try:
             wait_until("the upload of the last segments", self._drained, DRAIN_S)
         except TimeoutError as error:
             self.errors.append(str(error))
-        self.errors += self._standing_faults()
         self._processes.stop(["upload", "health", "bell"])
         self._processes.stop([f"center-{name}" for name in CENTER_PROCESSES])
         self._processes.close()
@@ -127,11 +127,11 @@ class Demo:
         return " · ".join(words)
 
     def _standing_faults(self) -> list[str]:
-        heartbeat = self._fresh("health")
-        faults = heartbeat.heartbeat.faults if heartbeat and heartbeat.heartbeat else []
-        stopped = {f"camera-{camera}" for camera in CAMERAS}
-        ours = [f for f in faults if f.code not in HARMLESS and f.subject not in stopped and f.subject not in CAMERAS]
-        return [f"fault {fault.code} {fault.subject}: {fault.detail}".replace("  ", " ") for fault in ours]
+        status = self._fresh("health")
+        if status is None or status.heartbeat is None:
+            return ["the health service does not report"]
+        faults = [fault for fault in status.heartbeat.faults if fault.code not in HARMLESS]
+        return [f"fault {fault.code} {fault.subject}: {fault.detail}".replace(" :", ":") for fault in faults]
 
     def _drained(self) -> bool:
         return waiting_segments(self._site) == 0

@@ -19,7 +19,6 @@ POLE = "demo-pole-1"
 OPERATOR = "demo-operator"
 ZONE = "demo"
 CAMERAS = ("front", "gate")
-STREET_FOOTAGE = Path("/usr/share/doc/opencv-doc/examples/data/vtest.avi")
 BIN = Path(sys.executable).parent
 
 
@@ -126,17 +125,24 @@ def _ports(file: Path) -> Ports:
 def _sources(
     root: Path, videos: Sequence[str], streams: Sequence[str], say: Callable[[str], None]
 ) -> tuple[tuple[str, str], ...]:
-    """Return (source, address) of each camera: what was asked for, in turn, else street footage, else drawn clips."""
-    asked = [("rtsp", url) for url in streams] + [("replay", str(Path(video).resolve())) for video in videos]
-    if asked:
-        return tuple(asked[number % len(asked)] for number in range(len(CAMERAS)))
-    clips = root / "video"
-    clips.mkdir(exist_ok=True)
-    for camera in CAMERAS:
-        if not (clips / f"{camera}.mp4").exists():
-            say(f"drawing footage for camera {camera}")
-            draw_clip(clips / f"{camera}.mp4", camera)
-    return tuple(("replay", str(clips / f"{camera}.mp4")) for camera in CAMERAS)
+    """Return (source, address) of each camera: the streams asked for, then the videos in turn, else a drawn clip.
+
+    A stream serves one camera: some cameras refuse a second viewer that leaves their sound out.
+    """
+    chosen = [("rtsp", url) for url in streams][: len(CAMERAS)]
+    for number, camera in enumerate(CAMERAS[len(chosen) :]):
+        clip = Path(videos[number % len(videos)]).resolve() if videos else _drawn_clip(root / "video", camera, say)
+        chosen.append(("replay", str(clip)))
+    return tuple(chosen)
+
+
+def _drawn_clip(directory: Path, camera: str, say: Callable[[str], None]) -> Path:
+    directory.mkdir(exist_ok=True)
+    clip = directory / f"{camera}.mp4"
+    if not clip.exists():
+        say(f"drawing footage for camera {camera}")
+        draw_clip(clip, camera)
+    return clip
 
 
 def _pole_toml(site: Site) -> str:
@@ -175,17 +181,24 @@ simulate = true
 [health]
 heartbeat_s = 5
 probe_s = 2
-""" + "".join(_camera_toml(number, camera, *site.sources[number]) for number, camera in enumerate(CAMERAS))
+""" + "".join(_camera_toml(site.root, number, camera, *site.sources[number]) for number, camera in enumerate(CAMERAS))
 
 
-def _camera_toml(number: int, camera: str, source: str, address: str) -> str:
+def _camera_toml(root: Path, number: int, camera: str, source: str, address: str) -> str:
+    """Return one camera's table; an address with a password goes into a file of its own (mode 0600)."""
+    where = f"address = {json.dumps(address)}"
+    if source == "rtsp" and "@" in address:
+        secret = root / "pole" / f"{camera}.address"
+        secret.touch(mode=0o600)
+        secret.write_text(address, encoding="utf-8")
+        where = f'address_file = "{secret}"'
     return f"""
 [[camera]]
 id = "{camera}"
 management_number = "DEMO-{number + 1:04d}"
 purpose = "crime-prevention"
 source = "{source}"
-address = {json.dumps(address)}
+{where}
 width = 640
 height = 480
 fps = 15
