@@ -70,13 +70,15 @@ class AvInput:
             self._container.close()
             raise
 
-    def frames(self) -> Iterator[EncodedFrame]:
+    def frames(self, first_dts: int | None = None) -> Iterator[EncodedFrame]:
         """Yield frames from the first keyframe to the input's end (no error at the end).
+
+        With `first_dts` every time is shifted so that the first frame's dts is that.
 
         Raises:
             SourceError: the input broke, or sent nothing for the read timeout.
         """
-        times = RisingTimes(self.format.time_base, round(1 / (self.format.time_base * Fraction(self.format.fps))))
+        times = RisingTimes(self.format.time_base, frame_ticks(self.format), first_dts)
         packets = self._passthrough() if self._encoder is None else self._encoder.encode(self._packets())
         started = False
         for packet in packets:
@@ -149,6 +151,11 @@ class AvInput:
             passthrough=True,
             template=_own_template(self._stream),
         )
+
+
+def frame_ticks(video_format: VideoFormat) -> int:
+    """Return how long one frame lasts at the format's frame rate, in its time base."""
+    return max(1, round(1 / (float(video_format.time_base) * video_format.fps)))
 
 
 def _open_container(request: InputRequest) -> InputContainer:

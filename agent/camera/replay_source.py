@@ -10,7 +10,7 @@ import threading
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
-from agent.camera.av_input import AvInput, Encoding, InputRequest
+from agent.camera.av_input import AvInput, Encoding, InputRequest, frame_ticks
 from agent.camera.frame_source import EncodedFrame, VideoFormat
 from agent.camera.pacing import pace, until
 from agent.clock import Clock
@@ -91,21 +91,18 @@ class ReplaySource:
 
     def _rounds(self, current: AvInput) -> Generator[EncodedFrame, None, None]:
         """Yield the file's frames round after round, times going on; reopens the file for each round."""
-        frame_ticks = max(1, round(1 / (float(current.format.time_base) * current.format.fps)))
+        step = frame_ticks(current.format)
         next_dts = 0
         while True:
-            shift: int | None = None
+            before = next_dts
             try:
-                for frame in current.frames():
-                    if shift is None:
-                        shift = next_dts - frame.dts
-                    dts = frame.dts + shift
-                    next_dts = dts + (frame.duration or frame_ticks)
-                    yield EncodedFrame(frame.payload, frame.pts + shift, dts, frame.keyframe, frame.duration)
+                for frame in current.frames(first_dts=next_dts):
+                    next_dts = frame.dts + (frame.duration or step)
+                    yield frame
             finally:
                 self.frames_dropped += current.frames_dropped
                 current.close()
-            if shift is None:
+            if next_dts == before:
                 raise SourceError(f"{self._name} holds no keyframe; check the file")
             if not self._loop:
                 raise SourceError(f"{self._name} ended; set it to loop or name another file")

@@ -56,3 +56,8 @@ def test_times_rise_or_jump_and_never_show_a_frame_before_it_is_decoded(
     assert all(pts >= dts for pts, dts in out)
     for (_, earlier), (_, later) in itertools.pairwise(out):
         assert later > earlier or earlier - later > 2000
+
+
+def test_a_given_first_dts_shifts_every_time() -> None:
+    times = RisingTimes(BASE, FRAME, first_dts=1000)
+    assert [times.next(pts, dts, 0) for pts, dts in [(80, 20), (60, 60)]] == [(1060, 1000), (1040, 1040)]
