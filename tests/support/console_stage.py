@@ -9,6 +9,8 @@ import ssl
 import subprocess
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -108,13 +110,14 @@ class ConsoleStage:
             context.load_cert_chain(issued.cert_file, issued.key_file)
         return httpx.Client(base_url=self.url, verify=context, timeout=20)
 
-    def entered(self, officer: str = "김하늘") -> httpx.Client:
-        """Return a client that came in by the entry link."""
-        client = self.client()
-        token = self.link.partition("token=")[2]
-        answer = client.post("/enter", data={"token": token, "officer": officer})
-        assert answer.status_code == 303, answer.text
-        return client
+    @contextmanager
+    def entered(self, officer: str = "김하늘") -> Iterator[httpx.Client]:
+        """Give a client that came in by the entry link."""
+        with self.client() as client:
+            token = self.link.partition("token=")[2]
+            answer = client.post("/enter", data={"token": token, "officer": officer})
+            assert answer.status_code == 303, answer.text
+            yield client
 
     @staticmethod
     def csrf(client: httpx.Client) -> str:
