@@ -32,7 +32,7 @@ from agent.upload.link import (
     SegmentLink,
     SegmentRefusedError,
 )
-from agent.upload.receipts import ReceiptCheck, ReceiptInvalidError
+from agent.upload.receipts import ReceiptCheck
 
 log = logging.getLogger(__name__)
 
@@ -77,6 +77,7 @@ class Uploader:
         self._chunk_bytes = chunk_bytes
         self._aside = SetAside()
         self._cut_off: set[str] = set()
+        self._refused: dict[str, tuple[str, str]] = {}
         self._backoff = Backoff()
         self._records_from: int | None = None
         self.advanced = 0
@@ -133,7 +134,11 @@ class Uploader:
 
     def _next(self, windows: Windows) -> SpooledSegment | None:
         now_s = self._clock.mono_s()
-        candidates = self._spool.pending(LOOK_AHEAD + len(self._aside), windows)
+        most = LOOK_AHEAD + len(self._aside)
+        candidates = self._spool.pending(most, windows)
+        if self._refused and len(candidates) < most:
+            for gone in self._refused.keys() - {one.segment for one in candidates}:
+                self._accepted(gone)  # it was expired or evicted
         return next((one for one in candidates if not self._aside.waiting(one.segment, now_s)), None)
 
     def _overtaken(self, segment: SpooledSegment) -> bool:
@@ -152,7 +157,7 @@ class Uploader:
         self._cut_off.add(segment.segment)
         with _opened(segment) as file:
             upload = self._link.create(segment.segment, segment.sha256, segment.bytes, segment.record)
-            self._answered(segment)
+            self._clear_link_faults()
             while upload.offset < segment.bytes:
                 upload = self._append(upload, file, segment, pulse)
                 if upload.offset < segment.bytes and self._overtaken(segment):
@@ -178,23 +183,23 @@ class Uploader:
         if note is None:
             return False
         self._receipts.check(note, segment.segment, segment.sha256, segment.bytes)
-        self._answered(segment)
-        self._faults.clear(ReceiptInvalidError.fault, segment.camera)
+        self._clear_link_faults()
         self._spool.receipt(segment.segment, note)
         self.segments_receipted += 1
         self.advanced += 1
         self._spool.delete_receipted(segment.segment)
         self.segments_deleted += 1
-        self._cut_off.discard(segment.segment)
-        self._aside.accept(segment.segment)
+        self._accepted(segment.segment)
         log.info("segment delivered segment=%s bytes=%d", segment.segment, segment.bytes)
         return True
 
-    def _answered(self, segment: SpooledSegment) -> None:
-        """End what stood against the link and against this camera's segments: the center takes them."""
-        self._clear_link_faults()
-        for fault in ("recipient-unknown", LinkRefusedError.fault):
-            self._faults.clear(fault, segment.camera)
+    def _accepted(self, segment: str) -> None:
+        """Forget what stood against a segment; its fault ends with the last one that had it."""
+        self._cut_off.discard(segment)
+        self._aside.accept(segment)
+        fault = self._refused.pop(segment, None)
+        if fault is not None and fault not in self._refused.values():
+            self._faults.clear(*fault)
 
     def _clear_link_faults(self, but: str = "") -> None:
         for fault in LINK_FAULTS:
@@ -206,6 +211,10 @@ class Uploader:
             self._quarantine(segment, f"segment {segment.segment} no longer has the digest of its record")
             return
         self._clear_link_faults()
+        fault = (error.fault, segment.camera)
+        if self._refused.get(segment.segment, fault) != fault:
+            self._accepted(segment.segment)  # it is refused for another reason now
+        self._refused[segment.segment] = fault
         self._faults.report_error(error, segment.camera)
         self._aside.refuse(segment.segment, self._clock.mono_s())
 
@@ -215,8 +224,7 @@ class Uploader:
             self._spool.quarantine(segment.segment, reason)
         if self._spool.totals().quarantined > before:
             self._faults.report(SegmentDamagedError.fault, f"{reason}, test the disk", segment.camera)
-        self._cut_off.discard(segment.segment)
-        self._aside.accept(segment.segment)
+        self._accepted(segment.segment)
 
     # -- records ------------------------------------------------------------------------------------------------
 

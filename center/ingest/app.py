@@ -22,7 +22,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from center.errors import SealError, StoreError
 from center.ingest.announcement import MAX_BYTES
-from center.ingest.chunk import IDLE_S, ChunkReceiver, RunningDigests
+from center.ingest.chunk import IDLE_S, ChunkReceiver, RunningDigests, oversized
 from center.ingest.identity import Gate
 from center.ingest.partial import PartialStore, PartialUpload
 from center.ingest.problem import Refusal
@@ -66,7 +66,7 @@ class IngestApp:
         self._take_records = take_records
         self._ready = ready
         self._idle_s = idle_s
-        self._writing: set[str] = set()
+        self._writing: dict[str, int] = {}  # upload -> the offset that was durable when its writer began
         self._digests = RunningDigests()
 
     def asgi(self) -> ASGIApp:
@@ -118,12 +118,16 @@ class IngestApp:
             request.headers.get("Upload-Defer-Length"),
         )
         standing = await run_in_threadpool(self._receiver.announce, pole, said, self._writing.__contains__)
-        headers = {"Location": f"/files/{standing.id}", "Upload-Offset": str(standing.offset)}
+        headers = {"Location": f"/files/{standing.id}", "Upload-Offset": str(self._durable(standing))}
         return Response(status_code=201, headers=headers)
 
     async def _head(self, request: Request, pole: str) -> Response:
         standing = await run_in_threadpool(self._receiver.standing, pole, request.path_params["id"])
-        return Response(status_code=200, headers=_standing_headers(standing))
+        return Response(status_code=200, headers=_standing_headers(standing, self._durable(standing)))
+
+    def _durable(self, standing: Standing) -> int:
+        """Return the bytes that may be told: what a writer is adding just now is not durable yet."""
+        return min(standing.offset, self._writing.get(standing.id, standing.offset))
 
     async def _patch(self, request: Request, pole: str) -> Response:
         if request.headers.get("Content-Type") != CHUNK_TYPE:
@@ -132,16 +136,17 @@ class IngestApp:
         name = request.path_params["id"]
         if name in self._writing:
             raise Refusal("locked", "another request is writing this upload; try again in a moment")
-        self._writing.add(name)
+        self._writing[name] = MAX_BYTES
         try:
             return await self._write(request, pole, name, offset)
         finally:
-            self._writing.discard(name)
+            del self._writing[name]
 
     async def _write(self, request: Request, pole: str, name: str, offset: int) -> Response:
         standing = await run_in_threadpool(self._receiver.standing, pole, name)
         if offset != standing.offset:
             raise Refusal("offset-conflict", f"{standing.offset} bytes are here, Upload-Offset says {offset}")
+        self._writing[name] = offset
         upload = standing.partial
         if upload is not None:
             upload = await self._with_length(request, upload)
@@ -204,16 +209,16 @@ class IngestApp:
 
 async def _bounded_body(request: Request) -> bytes:
     body = bytearray()
-    async for piece in request.stream():
+    stream = request.stream()
+    async for piece in stream:
         body += piece
         if len(body) > RECORDS_BYTES:
-            text = f"a batch of records may have {RECORDS_BYTES} bytes"
-            raise Refusal("too-large", text, {"Connection": "close"})
+            raise await oversized(stream, f"a batch of records may have {RECORDS_BYTES} bytes")
     return bytes(body)
 
 
-def _standing_headers(standing: Standing) -> dict[str, str]:
-    headers = {"Upload-Offset": str(standing.offset), "Cache-Control": "no-store"}
+def _standing_headers(standing: Standing, offset: int) -> dict[str, str]:
+    headers = {"Upload-Offset": str(offset), "Cache-Control": "no-store"}
     if standing.length is None:
         headers["Upload-Defer-Length"] = "1"
     else:

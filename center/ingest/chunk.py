@@ -11,6 +11,7 @@ import asyncio
 import hashlib
 from collections import OrderedDict
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
@@ -22,7 +23,25 @@ from center.ingest.tus_headers import Checksum
 
 BLOCK_BYTES = 256 * 1024
 IDLE_S = 20.0
+DRAIN_BYTES = 16 << 20
 RUNNING_DIGESTS = 1024
+
+
+async def oversized(body: AsyncIterator[bytes], detail: str) -> Refusal:
+    """Return the refusal of a body that is too long, after reading a bounded rest of it.
+
+    Closing at once would reset the connection, and the answer would be lost with it.
+    """
+    drained = 0
+    with suppress(TimeoutError):
+        async with asyncio.timeout(IDLE_S):
+            async for piece in body:
+                drained += len(piece)
+                if drained > DRAIN_BYTES:
+                    break
+            else:
+                return Refusal("too-large", detail)
+    return Refusal("too-large", detail, {"Connection": "close"})
 
 
 class RunningDigests:
@@ -92,7 +111,7 @@ class ChunkReceiver:
                 return
             taken += len(piece)
             if taken > self._most_bytes:
-                raise Refusal("too-large", f"only {self._most_bytes} bytes are missing", {"Connection": "close"})
+                raise await oversized(body, f"only {self._most_bytes} bytes are missing")
             self._block += piece
             if len(self._block) >= BLOCK_BYTES:
                 await run_in_threadpool(self._write)

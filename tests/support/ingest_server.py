@@ -6,12 +6,14 @@ there with SIGKILL, as a power cut would.
 
 import json
 import os
+import random
 import signal
 import socket
 import ssl
 import subprocess
 import sys
-from dataclasses import replace
+import threading
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -38,10 +40,12 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a port that nobody listens on now, below the range that outgoing connections are given."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 class IngestServer:
@@ -106,9 +110,8 @@ key_dir = {json.dumps(str(self.directory / "keys"))}
         """Start the child and wait until it listens."""
         words = [sys.executable, "-m", "support.ingest_server", str(self.config_file), die_at]
         environment = {**os.environ, "PYTHONPATH": f"{REPOSITORY}{os.pathsep}{REPOSITORY / 'tests'}"}
-        self._child = subprocess.Popen(
-            words, stdout=subprocess.PIPE, stderr=(self.directory / "log").open("ab"), env=environment
-        )
+        with (self.directory / "log").open("ab") as log:
+            self._child = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=log, env=environment)
         assert self._child.stdout is not None
         assert self._child.stdout.readline() == b"ready\n", (self.directory / "log").read_text()
 
@@ -198,6 +201,68 @@ class PoleSide:
         return self.config.dir / record.camera / f"{record.segment}.mp4.age"
 
 
+class CuttingProxy:
+    """A TCP proxy that cuts each connection after so many bytes from the pole; 0 lets everything through."""
+
+    def __init__(self, port: int) -> None:
+        self._target = port
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = int(self._listener.getsockname()[1])
+        self.cuts: list[int] = []
+        self.cut_count = 0
+        self._threads: list[threading.Thread] = []
+        self._accepting = threading.Thread(target=self._accept, name="proxy", daemon=True)
+        self._accepting.start()
+
+    def close(self) -> None:
+        """Stop accepting and wait for what runs."""
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._accepting.join(10)
+        for thread in self._threads:
+            thread.join(10)
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                near, _ = self._listener.accept()
+            except OSError:
+                return
+            limit = self.cuts.pop(0) if self.cuts else 0
+            thread = threading.Thread(target=self._serve, args=(near, limit), name="proxied", daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def _serve(self, near: socket.socket, limit: int) -> None:
+        with near:
+            try:
+                far = socket.create_connection(("127.0.0.1", self._target), 5)
+            except OSError:
+                return
+            with far:
+                back = threading.Thread(target=_pump, args=(far, near, 0), name="proxied-back", daemon=True)
+                back.start()
+                if _pump(near, far, limit):
+                    self.cut_count += 1
+                for side in (near, far):
+                    with suppress(OSError):
+                        side.shutdown(socket.SHUT_RDWR)
+                back.join(10)
+
+
+def _pump(source: socket.socket, target: socket.socket, limit: int) -> bool:
+    """Copy until the end or `limit` bytes; return whether the limit was reached."""
+    copied = 0
+    with suppress(OSError):
+        while data := source.recv(min(16384, limit - copied) if limit else 16384):
+            target.sendall(data)
+            copied += len(data)
+            if limit and copied >= limit:
+                return True
+        target.shutdown(socket.SHUT_WR)
+    return False
+
+
 def main() -> int:
     """Be the child."""
 
@@ -206,7 +271,7 @@ def main() -> int:
             os.kill(os.getpid(), signal.SIGKILL)
 
     config = load_config(Path(sys.argv[1]))
-    return run_ingest(replace(config), step, lambda: print("ready", flush=True))
+    return run_ingest(config, step, lambda: print("ready", flush=True))
 
 
 if __name__ == "__main__":

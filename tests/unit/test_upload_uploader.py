@@ -178,6 +178,25 @@ def test_an_unknown_recipient_is_set_aside_and_the_others_go_on(bench: Bench):
     assert refused in bench.link.receipts and bench.fault_codes() == []
 
 
+def test_a_fault_stands_until_the_last_segment_that_has_it_is_accepted_or_gone(bench: Bench):
+    first, second = bench.seal(), bench.seal()
+    for record in (first, second):
+        bench.link.refusals[record.segment] = UnknownRecipientError("no key")
+    good = bench.seal()
+    for _ in range(3):
+        bench.attempt()
+    assert good.segment in bench.link.receipts
+    assert bench.fault_codes() == [("recipient-unknown", "front")]
+    del bench.link.refusals[first.segment]
+    for _ in range(20):
+        bench.attempt()
+    assert first.segment in bench.link.receipts
+    assert bench.fault_codes() == [("recipient-unknown", "front")]
+    bench.pole.spool.expire(2**60)
+    bench.attempt()
+    assert bench.fault_codes() == []
+
+
 def test_many_refused_segments_do_not_hide_the_ones_behind_them(bench: Bench):
     oldest = bench.seal()
     for _ in range(40):
