@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 from agent.camera.av_input import Encoding
 from agent.camera.frame_source import FrameSource, VideoFormat
@@ -18,7 +19,7 @@ from agent.recording.frame_queue import FrameQueue
 from agent.recording.reader import CameraReader
 from agent.recording.recipients import RecipientsFile
 from agent.recording.recorder import RecordedCamera, Recorder, RecorderPorts
-from agent.recording.segmenter import Segmenter, SegmentSink, SegmentStart
+from agent.recording.segmenter import MuxerFactory, Segmenter, SegmentSink, SegmentStart
 from agent.recording.spool import Spool
 from agent.status_file import read_status
 from agent.supervise import Supervisor, Worker
@@ -126,4 +127,5 @@ def _checked(source: Callable[[], FrameSource]) -> FrameSource:
 def _make_segmenter(
     segment_s: float, video_format: VideoFormat, begin: Callable[[SegmentStart], SegmentSink]
 ) -> Segmenter:
-    return Segmenter(video_format, begin, segment_s, AvMuxer, InitSegmentGuard)
+    # AvMuxer.frames_out is a property, the port declares a variable that nobody sets.
+    return Segmenter(video_format, begin, segment_s, cast(MuxerFactory, AvMuxer), InitSegmentGuard)

@@ -64,7 +64,8 @@ class Pole:
         if fed.exists() and fed.stat().st_size:
             fed_until_us = int(fed.read_text())
             if status != 0:
-                self.lost_us = max(self.lost_us, fed_until_us - self.footage_until_us(fed_until_us))
+                recorded_until_us = max(self.utc_us, self.footage_until_us(fed_until_us))
+                self.lost_us = max(self.lost_us, fed_until_us - recorded_until_us)
             self.utc_us = fed_until_us
             fed.unlink()
         self.utc_us += 30_000_000
