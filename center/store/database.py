@@ -6,7 +6,8 @@ Rules:
   therefore hold the one write lock only briefly while an alarm waits for it;
 * a lock serialises the threads of one process on a connection; a busy database is waited for `BUSY_S`;
 * a write begins with BEGIN IMMEDIATE: it waits at its begin and never fails half-way for want of the lock;
-* every sqlite3.Error leaves as StoreError, after a rollback.
+* every sqlite3.Error leaves as StoreError, after a rollback; a value that can never be stored (an integer over 64
+  bits) is the sender's fault, a ContractError: taken for a broken disk it would be tried again for ever.
 """
 
 import sqlite3
@@ -16,10 +17,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from center.errors import StoreError
+from center.errors import ContractError, StoreError
 from center.store.schema import APPLICATION_ID, STEPS, VERSION
 
-BUSY_S = 5.0
+BUSY_S = 2.0
 MMAP_BYTES = 64 << 20
 
 
@@ -89,19 +90,20 @@ class Database:
             StoreError: it could not begin or commit; nothing of it is kept.
         """
         with self._lock:
-            if self._depth == 0:
-                self._execute("BEGIN IMMEDIATE")
-            self._depth += 1
+            if self._depth:
+                yield
+                return
+            self._execute("BEGIN IMMEDIATE")
+            self._depth = 1
             try:
                 yield
-                if self._depth == 1:
-                    self._execute("COMMIT")
+                self._execute("COMMIT")
             except BaseException:
-                if self._depth == 1 and self._connection.in_transaction:
+                if self._connection.in_transaction:
                     self._connection.rollback()
                 raise
             finally:
-                self._depth -= 1
+                self._depth = 0
 
     def write(self, sql: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
         """Run one statement inside the caller's `transaction()`."""
@@ -137,8 +139,10 @@ class Database:
     def _execute(self, sql: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
         try:
             return self._connection.execute(sql, values)
-        except (sqlite3.Error, OverflowError) as exc:
+        except sqlite3.Error as exc:
             raise StoreError(f"{self._path}: {exc}") from exc
+        except (OverflowError, UnicodeEncodeError) as exc:
+            raise ContractError(f"a value does not fit the database: {exc}") from exc
 
 
 def _statements(script: str) -> Iterator[str]:

@@ -165,6 +165,14 @@ def _interval(row: Row | None, heartbeat: Heartbeat, now_us: int) -> int:
     return max(_LEAST_INTERVAL_US, min(_MOST_INTERVAL_US, seen_us))
 
 
+def _heartbeat(raw: bytes) -> Heartbeat | None:
+    """Return the stored heartbeat; None when there is none, or an older program stored what we no longer read."""
+    try:
+        return msgspec.json.decode(raw, type=Heartbeat) if raw else None
+    except msgspec.DecodeError:
+        return None
+
+
 def _pole(row: Row, faults: tuple[FaultRow, ...]) -> PoleRow:
     raw = bytes(row["heartbeat"] or b"")
     return PoleRow(
@@ -174,7 +182,7 @@ def _pole(row: Row, faults: tuple[FaultRow, ...]) -> PoleRow:
         seen_at_us=row["seen_at_us"],
         interval_us=row["interval_us"],
         heartbeat_at_us=row["heartbeat_at_us"],
-        heartbeat=msgspec.json.decode(raw, type=Heartbeat) if raw else None,
+        heartbeat=_heartbeat(raw),
         raw=raw,
         faults=faults,
     )

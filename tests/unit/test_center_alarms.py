@@ -122,6 +122,13 @@ def test_a_topic_that_is_not_ours_is_quarantined(rig: Rig) -> None:
     assert rig.store.quarantine.newest()[0].source == "elsewhere"
 
 
+@pytest.mark.parametrize("number", [b"99999999999999999999999", b"18446744073709551615", b"-9223372036854775809"])
+def test_a_number_that_can_never_be_stored_is_quarantined_and_does_not_stop_the_beat(rig: Rig, number: bytes) -> None:
+    rig.desk.take(incoming("alarm", PRESS.payload.replace(b'"press_number":1', b'"press_number":' + number)))
+    assert (rig.desk.waiting, len(rig.store.quarantine.newest())) == (0, 1)
+    assert rig.beat.run_once()
+
+
 def test_a_beat_follows_a_commit(rig: Rig) -> None:
     assert rig.beat.run_once()
     assert rig.wire.log == [("publish", CENTER_BEAT)]

@@ -160,11 +160,17 @@ def test_a_path_that_would_break_out_of_its_line_is_refused(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     "line",
     [
-        "allow_anonymous false", "set_tcp_nodelay true", "use_identity_as_username true",
-        "use_username_as_clientid true", "require_certificate true", "max_queued_messages 20000", "max_packet_size 65536", "tls_version tlsv1.3",
+        "allow_anonymous false",
+        "set_tcp_nodelay true",
+        "use_identity_as_username true",
+        "use_username_as_clientid true",
+        "require_certificate true",
+        "max_queued_messages 20000",
+        "max_packet_size 65536",
+        "tls_version tlsv1.3",
         "listener 8883 127.0.0.1",
     ],
-)  # fmt: skip
+)
 def test_the_broker_is_configured_as_the_facts_demand(site: Path, line: str) -> None:
     assert line in (site / "broker" / "mosquitto.conf").read_text().splitlines()
 

@@ -195,8 +195,8 @@ def test_a_failed_inner_step_takes_the_outer_one_with_it(store: Store) -> None:
     assert store.events.newest() == 0
 
 
-def test_a_number_too_large_for_the_database_is_an_error_of_ours(store: Store) -> None:
-    with pytest.raises(StoreError):
+def test_a_number_too_large_for_the_database_is_the_senders_mistake(store: Store) -> None:
+    with pytest.raises(ContractError, match="does not fit"):
         store.objects.add(replace(STORED, end_us=2**70))
     store.write_check()
 

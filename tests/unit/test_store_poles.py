@@ -140,6 +140,11 @@ def test_the_last_heartbeat_is_shown_with_fields_we_do_not_know_kept(store: Stor
     assert pole(store).heartbeat == make_heartbeat()
 
 
+def test_a_heartbeat_that_an_older_program_stored_does_not_hide_its_pole(store: Store) -> None:
+    store.poles.note_heartbeat(make_heartbeat(), b'{"v":0}')
+    assert (pole(store).heartbeat, pole(store).raw) == (None, b'{"v":0}')
+
+
 def test_the_list_shows_each_pole_with_its_own_faults(store: Store) -> None:
     beat(store, make_heartbeat("pole-2", faults=[Fault(code="disk-low", since_us=1)]))
     beat(store, make_heartbeat("pole-1"))
