@@ -2,9 +2,13 @@
 
 import json
 import re
+import signal
 import socket
 import ssl
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -621,3 +625,77 @@ def test_a_page_is_light(stage: ConsoleStage, officer: httpx.Client) -> None:
         for path in ("/", "/static/console.js", "/static/console.css", "/static/icon.svg")
     }
     assert sum(weights.values()) < 100_000, weights
+
+
+# --- the process -----------------------------------------------------------------------------------------------------
+
+
+class ConsoleChild:
+    """`pole-center console` as its unit starts it."""
+
+    def __init__(self, directory: Path, certificates: CertificateShop) -> None:  # noqa: F811
+        self.certificates = certificates
+        self.log = directory / "log"
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            self.port = probe.getsockname()[1]
+        server = certificates.center("center-console")
+        server_files = (
+            f'cert_file = "{server.cert_file}"\nkey_file = "{server.key_file}"\nca_file = "{certificates.ca_file}"'
+        )
+        broker = "".join(f'{who}_{what}_file = "x"\n' for who in ("alarms", "telemetry") for what in ("cert", "key"))
+        self.config = directory / "center.toml"
+        self.config.write_text(
+            f"""state_dir = "state"
+[ingest]
+host = "127.0.0.1"
+port = 1
+{server_files}
+[broker]
+host = "127.0.0.1"
+port = 1
+ca_file = "x"
+{broker}[receipts]
+key_file = "x"
+[custodian]
+key_dir = "keys"
+[console]
+port = {self.port}
+""",
+            encoding="utf-8",
+        )
+        self.link_file = directory / "state" / "console-entry-link"
+
+    def __enter__(self) -> "ConsoleChild":
+        command = [sys.executable, "-m", "center", "console", "--config", str(self.config)]
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=log)
+        deadline = time.monotonic() + 30
+        while "console ready" not in self.log.read_text(encoding="utf-8"):
+            assert time.monotonic() < deadline and self.process.poll() is None, self.log.read_text(encoding="utf-8")
+            threading.Event().wait(0.05)
+        self.token = self.link_file.read_text(encoding="utf-8").strip().partition("token=")[2]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def client(self) -> httpx.Client:
+        issued = self.certificates.person("kim-operator")
+        context = ssl.create_default_context(cafile=str(self.certificates.ca_file))
+        context.load_cert_chain(issued.cert_file, issued.key_file)
+        return httpx.Client(base_url=f"https://127.0.0.1:{self.port}", verify=context, timeout=20)
+
+
+def test_the_process_ends_in_order_while_a_page_listens(tmp_path: Path, certificates: CertificateShop) -> None:  # noqa: F811
+    with (
+        ConsoleChild(tmp_path, certificates) as child,
+        child.client() as client,
+        client.stream("GET", "/events") as stream,
+    ):
+        lines = stream.iter_lines()
+        assert next(lines).startswith("retry:")
+        child.process.send_signal(signal.SIGTERM)
+        assert child.process.wait(10) == 0
+    assert child.token not in child.log.read_text(encoding="utf-8")
+    assert "console ready" in child.log.read_text(encoding="utf-8")
