@@ -1,6 +1,7 @@
 """Builds `pole-upload` from the configuration: the link, the uploader, the eraser and the status file."""
 
 import logging
+from contextlib import closing
 
 from agent.clock import Clock
 from agent.clock_sync import read_clock_state
@@ -8,7 +9,7 @@ from agent.config import Config
 from agent.fault_board import FaultBoard
 from agent.recording.spool import Spool
 from agent.status_file import read_status
-from agent.supervise import Supervisor, Worker
+from agent.supervise import Supervisor, Worker, WorkerContext
 from agent.systemd_service_manager import service_manager_for
 from agent.upload.bell_windows import bell_windows
 from agent.upload.eraser import Eraser
@@ -43,8 +44,13 @@ def build_upload_service(config: Config, clock: Clock) -> Supervisor:
         spool, config.pole.retention_days, faults, clock, lambda: read_clock_state().synced, link.center_utc_us
     )
     status = UploadStatus(config.run_dir, config.center.cert_file, spool, link, uploader, faults, clock)
+
+    def send(context: WorkerContext) -> None:
+        with closing(link):
+            uploader.run(context)
+
     workers = [
-        Worker("uploader", uploader.run, stall_s=UPLOAD_SILENCE_S),
+        Worker("uploader", send, stall_s=UPLOAD_SILENCE_S),
         Worker("eraser", eraser.run, stall_s=ERASE_SILENCE_S),
         Worker("status", status.run),
     ]

@@ -1,4 +1,4 @@
-"""Ingest over HTTP: tus 1.0.0, receipts and records (docs/contract/ingest.openapi.yaml).
+"""Ingest over HTTP: tus 1.0.0, receipts and records (docs/contract/ingest.openapi.json).
 
 Rules:
 * every request but the health check passes the gate first: its certificate must name a pole that is not revoked;
@@ -71,7 +71,11 @@ class IngestApp:
 
     def asgi(self) -> ASGIApp:
         """Return the application."""
-        routes = [
+        return _overriding(Starlette(routes=self.routes()))
+
+    def routes(self) -> list[Route]:
+        """Return every route; the OpenAPI document is checked against them."""
+        return [
             Route("/files", self._guarded(self._options, tus=False), methods=["OPTIONS"]),
             Route("/files", self._guarded(self._create), methods=["POST"]),
             Route("/files/{id}", self._guarded(self._head), methods=["HEAD"]),
@@ -81,7 +85,6 @@ class IngestApp:
             Route("/records", self._guarded(self._records, tus=False), methods=["POST"]),
             Route("/healthz", self._health, methods=["GET"]),
         ]
-        return _overriding(Starlette(routes=routes))
 
     def _guarded(self, handler: Handler, *, tus: bool = True) -> Callable[[Request], Awaitable[Response]]:
         async def guarded(request: Request) -> Response:

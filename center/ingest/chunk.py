@@ -91,13 +91,13 @@ class ChunkReceiver:
         """
         try:
             await self._take(body, idle_s)
+            await run_in_threadpool(self._end)
         except Refusal:
             await run_in_threadpool(self._discard)
             raise
         except BaseException:
             await run_in_threadpool(self._end_early)
             raise
-        await run_in_threadpool(self._end)
 
     async def _take(self, body: AsyncIterator[bytes], idle_s: float) -> None:
         taken = 0
@@ -132,7 +132,6 @@ class ChunkReceiver:
     def _end(self) -> None:
         self._write()
         if self._checksum is not None and self._sum is not None and self._sum.digest() != self._checksum.digest:
-            self._discard()
             raise Refusal("checksum-mismatch", "send the chunk again from the same offset")
         with storage_refusals():
             self._writer.sync()

@@ -1,6 +1,6 @@
 """Refusals of ingest as `application/problem+json` (RFC 9457), each with a `code` that the pole maps to a fault.
 
-Every code stands in `docs/contract/ingest.openapi.yaml`; a test compares both.
+Every code stands in `docs/contract/ingest.openapi.json`; a test compares both.
 """
 
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from starlette.responses import JSONResponse
 
 CODES: Mapping[str, tuple[int, str]] = {
-    "bad-request": (400, "the request does not follow docs/contract/ingest.openapi.yaml"),
+    "bad-request": (400, "the request does not follow docs/contract/ingest.openapi.json"),
     "record-invalid": (400, "the segment's record does not follow the contract"),
     "unknown-pole": (403, "the certificate is not a pole's"),
     "certificate-revoked": (403, "the certificate was revoked"),
