@@ -108,6 +108,7 @@ class Bell:
         self._damage: Path | None = None
         self._unwritten: deque[Action] = deque(maxlen=UNWRITTEN)
         self._retry_mono_s = self._tend_mono_s = self._windows_mono_s = clock.mono_s()
+        self._clock_now = clock_state()
         self._last_beat: CenterBeat | None = None
         self._beat_mono_s: float | None = None
         self._started_mono_s = clock.mono_s()
@@ -150,6 +151,7 @@ class Bell:
         """Carry out one event."""
         if isinstance(event, Actuation):
             self._take(self._state.pressed(self._press(event)))
+            log.warning("bell pressed line=%s held_at_boot=%s", event.line, event.held_at_boot)
         elif isinstance(event, LinkUp):
             self._take(self._state.connected(self._clock.mono_s()))
         else:
@@ -159,6 +161,7 @@ class Bell:
     def tick(self) -> None:
         """Let time pass: resend what is due, write what could not be written, look after the light."""
         now = self._clock.mono_s()
+        self._clock_now = self._clock_state()  # at most a tick old when a press needs it, and not asked in its path
         self._take(self._state.ticked(now))
         if (self._unwritten or not self._loaded) and now >= self._retry_mono_s:
             self._rewrite()
@@ -169,13 +172,12 @@ class Bell:
         return TICK_S if due is None else min(max(due - self._clock.mono_s(), 0.001), TICK_S)
 
     def _press(self, actuation: Actuation) -> Press:
-        log.warning("bell pressed line=%s held_at_boot=%s", actuation.line, actuation.held_at_boot)
         return Press(
             alarm_id=uuid.uuid4().hex,
             incident_id=uuid.uuid4().hex,
             pressed_at_us=self._clock.utc_us(),
             at_mono_s=actuation.at_mono_s,
-            clock=self._clock_state(),
+            clock=self._clock_now,
             line=actuation.line,
             held_at_boot=actuation.held_at_boot,
             simulated=self._identity.simulated,
