@@ -123,7 +123,10 @@ class Recorder:
         for item in self._queue.take(0.0):
             if self._clock.mono_s() < until_mono_s:
                 self._handle(item)
+        was_recording = self._sealer is not None
         self._guarded(self._finish)
+        if was_recording and self._coverage is not None:
+            self._coverage = Coverage(self._coverage.covered_until_us, "maintenance", "the service stops")
         self._guarded(self._sign_off)
 
     # -- what arrives -----------------------------------------------------------------------------------------
@@ -294,6 +297,8 @@ class Recorder:
         spool = self._ready_spool()
         self._cover(lambda coverage: coverage.flushed(self._clock.utc_us()))
         spool.note_run(self._camera.id, self._ports.boot_id(), clean=True)
+        self._spool = self._coverage = None
+        spool.close()
 
     def _ready_spool(self) -> Spool:
         """Return the spool, opened, recovered and with this run noted.

@@ -22,11 +22,8 @@ class Reserve:
 
     def take(self) -> bool:
         """Allocate the reserve if it is not there; return whether it stands now."""
-        try:
-            if self._path.stat().st_size >= self._size:
-                return True
-        except OSError:
-            pass
+        if not self.missing_bytes():
+            return True
         try:
             fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o640)
             try:
@@ -37,6 +34,13 @@ class Reserve:
             self.give_up()
             return False
         return True
+
+    def missing_bytes(self) -> int:
+        """Return how much room must still be found for the reserve; it comes before any segment."""
+        try:
+            return max(0, self._size - self._path.stat().st_size)
+        except OSError:
+            return self._size
 
     def give_up(self) -> None:
         """Free the reserved room."""

@@ -50,6 +50,7 @@ INDEX = "index.sqlite"
 RESERVE = "reserve"
 LOCK = ".lock"
 EVICT_BATCH = 64
+FULL_BYTES = 1 << 16
 
 
 class SpooledSegment(NamedTuple):
@@ -280,6 +281,7 @@ class Spool:
             SpoolFullError: it is not enough and nothing more may be removed.
         """
         removed = 0
+        self._reserve.take()
         while self._room().missing(wanted_bytes):
             row = next(leaving_order(self._oldest(protected), protected), None)
             if row is None:
@@ -289,8 +291,8 @@ class Spool:
                 )
             self._remove(row.segment, "storage-full")
             removed += 1
-        if not self._reserve.take():
-            log.debug("reserve not taken")
+        if removed:
+            self._reserve.take()
         return removed
 
     def _oldest(self, protected: Sequence[tuple[int, int]]) -> list[SegmentRow]:
@@ -312,7 +314,7 @@ class Spool:
         with spool_errors("measured"):
             disk = os.statvfs(self._config.dir)
         held = self._index.tallies()["held_bytes"]
-        free = disk.f_bavail * disk.f_frsize
+        free = disk.f_bavail * disk.f_frsize - self._reserve.missing_bytes()
         return Room(self._config.max_bytes, self._config.min_free_bytes, held, free)
 
     def _remove(self, segment: str, ground: Ground) -> DeletionRecord | None:
@@ -396,6 +398,14 @@ class Spool:
         """Do one transaction; on a full disk the reserve is given up and it is tried once more."""
         try:
             return action()
-        except SpoolFullError:
-            self._reserve.give_up()
-            return action()
+        except SpoolError as error:
+            if not isinstance(error, SpoolFullError) and not self._is_full():
+                raise
+        self._reserve.give_up()
+        return action()
+
+    def _is_full(self) -> bool:
+        """SQLite says "disk I/O error" when it cannot lengthen its shared memory on a full disk."""
+        with spool_errors("measured"):
+            disk = os.statvfs(self._config.dir)
+        return disk.f_bavail * disk.f_frsize < FULL_BYTES
