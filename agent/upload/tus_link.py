@@ -1,7 +1,7 @@
 """The dedicated link to the center's ingest: tus 1.0.0 over HTTPS with the pole's certificate (DESIGN decision 7).
 
 Rules:
-* TLS 1.3 only, the center's CA only, our certificate always; no proxy, no environment, no redirect, no cookie;
+* TLS 1.3 only, the center's CA only, our certificate always; no proxy, no environment, no redirect;
 * the certificate files are read again for every new connection and as soon as one of them changes, so that a
   renewal needs no restart;
 * every call has time limits; whatever goes wrong leaves as `LinkError` or one of its kinds (`agent.upload.link`);
@@ -110,7 +110,7 @@ class TusLink:
             for key, value in (("segment", segment.encode()), ("sha256", sha256.encode()), ("record", record))
         )
         answer = self._ask("POST", "/files", {"Upload-Length": str(length), "Upload-Metadata": metadata})
-        location = httpx.URL(answer.headers.get("Location", "")).path
+        location = _path(answer.headers.get("Location", ""))
         if not location.startswith("/files/"):
             raise LinkError(f"the center's answer to {segment} names no place below /files, check its version")
         if "Upload-Offset" in answer.headers:
@@ -252,6 +252,13 @@ def _bounded_body(response: httpx.Response) -> bytes:
         if len(body) > ANSWER_BYTES:
             raise httpx.RemoteProtocolError("the answer is too long", request=response.request)
     return bytes(body)
+
+
+def _path(url: str) -> str:
+    try:
+        return httpx.URL(url).path
+    except httpx.InvalidURL:
+        return ""
 
 
 def _offset(answer: Answer) -> int:

@@ -434,6 +434,7 @@ def test_a_link_takes_a_segment_in_chunks_and_gives_a_receipt(link: SimulatedLin
     for start in range(0, len(content), 30_000):
         upload = link.append(upload, content[start : start + 30_000], nothing)
     assert upload.offset == record.bytes
+    assert link.append(upload, b"", nothing) == upload
     note = link.receipt(record.segment)
     assert note is not None and record.sha256 in note
     assert link.bytes_sent == record.bytes

@@ -14,7 +14,7 @@ from agent.clock import SimulatedClock
 from agent.config import CenterConfig
 from agent.contract.age_format import generate_identity
 from agent.contract.receipt import Receipt
-from agent.contract.records import SegmentRecord
+from agent.contract.records import VideoRecord
 from agent.contract.signed_note import NoteSigner, NoteVerifier
 from agent.fault_board import FaultBoard
 from agent.upload.receipts import ReceiptCheck
@@ -83,7 +83,7 @@ class Town:
     def codes(self) -> list[str]:
         return [code for code, _ in self.says()]
 
-    def holds(self, record: SegmentRecord, content: bytes) -> bool:
+    def holds(self, record: VideoRecord, content: bytes) -> bool:
         """Whether the center holds exactly these bytes under a receipt that verifies."""
         store = self.server.store()
         stored = store.objects.get(record.segment)
@@ -321,6 +321,14 @@ def test_a_full_center_takes_nothing_and_goes_on_when_it_has_room(town: Town):
     town.server.start()
     town.until_delivered()
     assert town.codes() == [] and town.holds(record, content)
+
+
+def test_a_torn_segment_is_evidence_too_and_is_delivered(town: Town):
+    town.server.start()
+    record = town.pole.tear()
+    content = (town.pole.config.dir / "front" / f"{record.segment}.torn.mp4.age").read_bytes()
+    town.until_delivered()
+    assert town.holds(record, content) and town.codes() == []
 
 
 def test_the_center_ends_up_with_every_record_in_order(town: Town):

@@ -21,9 +21,10 @@ import httpx
 from agent.clock import Clock, SystemClock
 from agent.config import CenterConfig, PoleConfig, SpoolConfig
 from agent.contract.age_format import AgeWriter, generate_identity, parse_recipient, recipient_id
-from agent.contract.records import SegmentRecord
+from agent.contract.records import SegmentRecord, TornRecord
 from agent.contract.signed_note import NoteSigner
 from agent.recording.journal import SegmentHeader
+from agent.recording.open_segment import OpenSegment
 from agent.recording.spool import Spool
 from center.config import load_config
 from center.custodian.recipients import RecipientRow, write_recipients
@@ -176,6 +177,16 @@ class PoleSide:
 
     def seal(self, size: int = 100_000, recipient: str = "") -> SegmentRecord:
         """Seal one segment of `size` clear bytes, ten seconds after the last one."""
+        return self._write(size, recipient).seal(self._next_us, 250)
+
+    def tear(self, size: int = 200_000) -> TornRecord:
+        """Begin a segment, lose the process, and recover what was on disk."""
+        self._write(size, "").abandon()
+        [record] = self.spool.recover(self.camera)
+        assert isinstance(record, TornRecord)
+        return record
+
+    def _write(self, size: int, recipient: str) -> OpenSegment:
         recipient = recipient or self.recipient
         start_us, self._next_us = self._next_us, self._next_us + SEGMENT_US
         header = SegmentHeader(
@@ -194,7 +205,7 @@ class PoleSide:
         writer.write(os.urandom(size))
         writer.close()
         segment.progress(self._next_us, 250)
-        return segment.seal(self._next_us, 250)
+        return segment
 
     def path(self, record: SegmentRecord) -> Path:
         """Return where the segment's file lies while the pole has it."""
