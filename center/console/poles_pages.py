@@ -19,10 +19,10 @@ from center.console.ranking import pole_score
 from center.console.rendering import Renderer
 from center.console.visit import Gate, Visit
 from center.store import PoleRow, Store
-from center.store.poles import SILENT
+from center.store.poles import SILENT, decoded
 
 CACHE_S = 2.0
-PAGE = 100
+PAGE = 50
 
 
 @dataclass(frozen=True)
@@ -86,10 +86,10 @@ class PoleBoard:
         self._rows: list[PoleRow] = []
 
     def rows(self) -> list[PoleRow]:
-        """Return every pole, worst first."""
+        """Return every pole, worst first, its heartbeat not yet read."""
         with self._lock:
             if self._mono_s() - self._read_at_mono_s > CACHE_S:
-                self._rows = worst_first(list(self._store.poles.list()), self._now_us())
+                self._rows = worst_first(list(self._store.poles.list(decode=False)), self._now_us())
                 self._read_at_mono_s = self._mono_s()
             return self._rows
 
@@ -135,7 +135,7 @@ class PolesPages:
             strip=self._strip.read(),
             counts=count(rows),
             query=query,
-            poles=[self._line(row, visit) for row in found[:PAGE]],
+            poles=[self._line(decoded(row), visit) for row in found[:PAGE]],
             hidden=max(0, len(found) - PAGE),
         )
 

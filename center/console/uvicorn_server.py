@@ -67,7 +67,10 @@ def bind(listen: Listen) -> socket.socket:
     """
     host = "127.0.0.1" if listen.host == "localhost" else listen.host
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    return socket.create_server((host, listen.port), family=family)
+    listener = socket.create_server((host, listen.port), family=family)
+    # inherited by every connection; asyncio itself sets it only where `proto` says TCP, and each answer took 40 ms more
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
 
 
 class ConsoleServer(uvicorn.Server):

@@ -9,7 +9,7 @@ Rules:
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from sqlite3 import Row
 from typing import Literal
 
@@ -92,13 +92,13 @@ class Poles:
             self._faults.note(heartbeat.pole, heartbeat.faults)
             self._faults.close(heartbeat.pole, SILENT, "", "center")
 
-    def list(self) -> Sequence[PoleRow]:
-        """Return every pole, by name."""
+    def list(self, *, decode: bool = True) -> Sequence[PoleRow]:
+        """Return every pole, by name; without `decode` heartbeats stay `raw` (see `decoded`): a city has thousands."""
         faults: dict[str, list[FaultRow]] = {}
         for fault in self._faults.standing():
             faults.setdefault(fault.pole, []).append(fault)
         rows = self._database.rows("SELECT * FROM pole ORDER BY pole")
-        return [_pole(row, tuple(faults.get(row["pole"], ()))) for row in rows]
+        return [_pole(row, tuple(faults.get(row["pole"], ())), decode=decode) for row in rows]
 
     def get(self, pole: str) -> PoleRow | None:
         """Return one pole, or None."""
@@ -173,7 +173,12 @@ def _heartbeat(raw: bytes) -> Heartbeat | None:
         return None
 
 
-def _pole(row: Row, faults: tuple[FaultRow, ...]) -> PoleRow:
+def decoded(row: PoleRow) -> PoleRow:
+    """Return the pole with its heartbeat read."""
+    return replace(row, heartbeat=_heartbeat(row.raw))
+
+
+def _pole(row: Row, faults: tuple[FaultRow, ...], *, decode: bool = True) -> PoleRow:
     raw = bytes(row["heartbeat"] or b"")
     return PoleRow(
         pole=row["pole"],
@@ -182,7 +187,7 @@ def _pole(row: Row, faults: tuple[FaultRow, ...]) -> PoleRow:
         seen_at_us=row["seen_at_us"],
         interval_us=row["interval_us"],
         heartbeat_at_us=row["heartbeat_at_us"],
-        heartbeat=_heartbeat(raw),
+        heartbeat=_heartbeat(raw) if decode else None,
         raw=raw,
         faults=faults,
     )
