@@ -2,8 +2,9 @@
 
 Rules:
 * one folder: `ca.crt`, `ca.key`, `ca.crl` and `poles/`, `center/`, `people/` with `<name>.crt` and `<name>.key`;
-* the common name is the identity: a pole's has no dot and never begins with `center`; a person's begins with
-  `person.`: so no certificate of one kind passes for another where only the CN is looked at (mosquitto, ingest);
+* the common name is the identity: a center process's begins with `center-`, a person's with `person.`, a pole's is
+  what docs/contract allows, but neither `center` nor `center-...`: so no certificate of one kind passes for another
+  where only the CN is looked at (mosquitto, ingest);
 * keys are P-256 (mosquitto, OpenSSL 3 and Chromium take them), mode 0600 from the first byte, never overwritten;
 * serial numbers are random; certificates begin a day early (a pole without a clock battery boots in the past);
 * `revoke` rewrites `ca.crl` by rename; mosquitto reads it again on SIGHUP but keeps a session that stands (FACTS);
@@ -27,8 +28,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from center.errors import PkiError
 
-POLE_NAME = re.compile(r"(?!center)[a-z0-9][a-z0-9-]{0,61}[a-z0-9]")
-_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,61}[a-z0-9]")
+POLE_NAME = re.compile(r"(?!center(?:-|\Z))[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 AUTHORITY_DAYS = 3653
 CERTIFICATE_DAYS = 397
 CRL_DAYS = 3653
@@ -77,7 +78,7 @@ def issue_pole(directory: Path, pole_id: str, days: int = CERTIFICATE_DAYS) -> I
     """
     if not is_pole_name(pole_id):
         raise PkiError(
-            f"{pole_id!r} is not a pole name: lower-case letters, digits and hyphens, 2 to 63, not center..."
+            f"{pole_id!r} is not a pole name: lower-case letters, digits and hyphens, at most 63, not center-..."
         )
     return _issue(directory, "poles", pole_id, pole_id, "pole", days, [ExtendedKeyUsageOID.CLIENT_AUTH])
 
@@ -88,10 +89,10 @@ def issue_center(
     """Issue a certificate for one of the center's own processes: `center/<name>.crt`, client and server.
 
     Raises:
-        PkiError: the name does not begin with `center`, already issued, or no authority.
+        PkiError: the name does not begin with `center-`, already issued, or no authority.
     """
-    if not name.startswith("center") or not _NAME.fullmatch(name):
-        raise PkiError(f"{name!r} is not a center identity: it must begin with center, as in center-ingest")
+    if not name.startswith("center-") or not _NAME.fullmatch(name):
+        raise PkiError(f"{name!r} is not a center identity: it must begin with center-, as in center-ingest")
     usages = [ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH]
     return _issue(directory, "center", name, name, "center", days, usages, hosts)
 
@@ -103,7 +104,7 @@ def issue_person(directory: Path, name: str, days: int = CERTIFICATE_DAYS) -> Is
         PkiError: not a name, already issued, or no authority.
     """
     if not _NAME.fullmatch(name):
-        raise PkiError(f"{name!r} is not a name for a certificate: lower-case letters, digits and hyphens, 2 to 63")
+        raise PkiError(f"{name!r} is not a name for a certificate: lower-case letters, digits and hyphens, at most 63")
     return _issue(directory, "people", name, f"person.{name}", "person", days, [ExtendedKeyUsageOID.CLIENT_AUTH])
 
 

@@ -109,7 +109,7 @@ def test_a_lost_connection_forgets_what_the_broker_will_bring_again(rig: Rig) ->
     assert rig.wire.log == []
 
 
-@pytest.mark.parametrize("pole", ["person.kim", "center-alarms", "x"])
+@pytest.mark.parametrize("pole", ["person.kim", "center-alarms", "center", "X"])
 def test_who_is_no_pole_raises_no_alarm(rig: Rig, pole: str) -> None:
     rig.desk.take(incoming("alarm", encode(make_alarm(pole)), pole))
     assert [what for what, _ in rig.wire.log] == ["ack"]
