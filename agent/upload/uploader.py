@@ -53,6 +53,10 @@ class SegmentDamagedError(SpoolError):
     fault = "segment-damaged"
 
 
+class _StoppingError(Exception):
+    """The service stops in the middle of a segment; nobody else may catch it."""
+
+
 class Uploader:
     """One worker; `segments_receipted`, `segments_deleted` and `advanced` (bytes and steps) only grow."""
 
@@ -85,9 +89,16 @@ class Uploader:
         self.segments_deleted = 0
 
     def run(self, context: WorkerContext) -> None:
-        """Send until the service stops."""
-        while not context.stopping:
-            context.wait(self.attempt(context.beat))
+        """Send until the service stops; a chunk that is on its way is given up then, it is not lost."""
+
+        def pulse() -> None:
+            context.beat()
+            if context.stopping:
+                raise _StoppingError
+
+        with suppress(_StoppingError):
+            while not context.stopping:
+                context.wait(self.attempt(pulse))
 
     def attempt(self, pulse: Pulse) -> float:
         """Try once, let faults stand or end, and return the seconds to wait before the next attempt."""

@@ -2,6 +2,7 @@
 
 import shutil
 import sqlite3
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from agent.contract.receipt import Receipt
 from agent.contract.records import VideoRecord
 from agent.contract.signed_note import NoteSigner, NoteVerifier
 from agent.fault_board import FaultBoard
+from agent.supervise import WorkerContext
 from agent.upload.receipts import ReceiptCheck
 from agent.upload.tus_link import TusLink
 from agent.upload.uploader import Uploader
@@ -321,6 +323,20 @@ def test_a_full_center_takes_nothing_and_goes_on_when_it_has_room(town: Town):
     town.server.start()
     town.until_delivered()
     assert town.codes() == [] and town.holds(record, content)
+
+
+def test_a_service_that_stops_in_the_middle_of_a_chunk_leaves_a_link_that_goes_on(town: Town):
+    town.server.start()
+    record = town.pole.seal(4 * CHUNK)
+    content = town.pole.path(record).read_bytes()
+    stop = threading.Event()
+    context = WorkerContext(town.clock, stop)
+    context.beat = after(3, stop.set)
+    town.uploader.run(context)
+    assert town.codes() == [] and town.pole.path(record).exists()
+    town.connect()
+    town.until_delivered()
+    assert town.holds(record, content)
 
 
 def test_a_torn_segment_is_evidence_too_and_is_delivered(town: Town):

@@ -1,6 +1,7 @@
 """The uploader against a simulated center (agent.upload.uploader): order, resuming, refusals, what is deleted."""
 
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from agent.contract.records import SegmentRecord
 from agent.contract.signed_note import NoteSigner
 from agent.errors import LinkError, LinkRefusedError
 from agent.fault_board import FaultBoard
+from agent.supervise import WorkerContext
 from agent.upload.link import CenterFullError, SegmentRefusedError, UnknownRecipientError
 from agent.upload.receipts import ReceiptCheck
 from agent.upload.simulated_link import SimulatedLink
@@ -299,3 +301,22 @@ def test_refused_records_do_not_stop_the_segments(bench: Bench):
         bench.attempt()
     assert record.segment in bench.link.receipts
     assert ("link-refused", "records") in bench.fault_codes()
+
+
+def test_a_service_that_stops_gives_up_the_chunk_on_its_way_and_loses_nothing(bench: Bench):
+    record = bench.seal(20 * CHUNK)
+    stop = threading.Event()
+    send = bench.link.append
+
+    def stop_at_the_third_chunk(upload, chunk, pulse):
+        if upload.offset == 2 * CHUNK:
+            stop.set()
+        return send(upload, chunk, pulse)
+
+    bench.link.append = stop_at_the_third_chunk
+    bench.uploader.run(WorkerContext(bench.clock, stop))
+    assert bench.link.bytes_sent == 3 * CHUNK
+    assert bench.fault_codes() == [] and bench.pole.path(record).exists()
+    bench.link.append = send
+    bench.until_idle()
+    assert bench.link.bytes_sent - record.bytes <= CHUNK
