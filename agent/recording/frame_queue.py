@@ -70,7 +70,8 @@ class FrameQueue:
         return True
 
     def wait_for_room(self, timeout_s: float) -> None:
-        """Wait until the writer took frames, at most `timeout_s`."""
+        """Wait until the writer is done with all it took, at most `timeout_s`: two threads at full speed would only
+        fight for the interpreter."""
         self._room.clear()
         if len(self._items) >= self._limit:
             self._room.wait(timeout_s)
@@ -84,11 +85,10 @@ class FrameQueue:
     def take(self, timeout_s: float) -> list[Item]:
         """Return everything there is, after waiting up to `timeout_s` when it is nothing."""
         if not self._items:
+            self._room.set()
             self._filled.wait(timeout_s)
         self._filled.clear()
-        taken = [self._items.popleft() for _ in range(len(self._items))]
-        self._room.set()
-        return taken
+        return [self._items.popleft() for _ in range(len(self._items))]
 
     def _put_after_drop(self, item: EncodedFrame | Arrived) -> bool:
         if isinstance(item, Arrived) and len(self._items) <= self._limit // 2:

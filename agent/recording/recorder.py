@@ -10,11 +10,11 @@ Rules:
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from agent.camera.frame_source import VideoFormat
+from agent.camera.frame_source import EncodedFrame, VideoFormat
 from agent.clock import Clock
 from agent.contract.errors import PoleAgentError, SealError
 from agent.contract.records import BootRecord, GapCause, GapRecord, SegmentRecord
@@ -38,7 +38,6 @@ FIRST_BACKOFF_S = 1.0
 MAX_BACKOFF_S = 30.0
 TICK_S = 1.0
 EVICTING_S = 60.0
-DRAIN_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -114,15 +113,11 @@ class Recorder:
         if now_mono_s - self._ticked_mono_s >= TICK_S:
             self._ticked_mono_s = now_mono_s
             self._guarded(self._tick)
-        for item in items:
-            self._handle(item)
+        self._write(items)
 
     def stop(self) -> None:
         """Write what was read, seal the open segment, record the gap so far and note that the run was clean."""
-        until_mono_s = self._clock.mono_s() + DRAIN_S
-        for item in self._queue.take(0.0):
-            if self._clock.mono_s() < until_mono_s:
-                self._handle(item)
+        self._write(self._queue.take(0.0))
         was_recording = self._sealer is not None
         self._guarded(self._finish)
         if was_recording and self._coverage is not None:
@@ -131,7 +126,22 @@ class Recorder:
 
     # -- what arrives -----------------------------------------------------------------------------------------
 
-    def _handle(self, item: Item) -> None:
+    def _write(self, items: list[Item]) -> None:
+        """Handle each item once; after one that failed, go on with the next."""
+        rest = iter(items)
+        while not self._guarded(partial(self._write_until_error, rest)):
+            pass
+
+    def _write_until_error(self, rest: Iterator[Item]) -> None:
+        for item in rest:
+            if not isinstance(item, EncodedFrame):
+                self._handle(item)
+            elif self._segmenter is not None:
+                self._segmenter.feed(item)
+            else:
+                self.frames_dropped += 1
+
+    def _handle(self, item: Arrived | Opened | Lost) -> None:
         if isinstance(item, Opened):
             self._guarded(self._finish)
             self._format = self.video_format = item.format
@@ -141,13 +151,9 @@ class Recorder:
             self._anchor = None
             self._format = self._format if item.follows else None
             self._pause(item.cause, item.detail)
-        elif isinstance(item, Arrived):
-            self._arrived_us = item.at_us
-            self._guarded(partial(self._feed, item))
-        elif self._segmenter is not None:
-            self._guarded(partial(self._segmenter.feed, item))
         else:
-            self.frames_dropped += 1
+            self._arrived_us = item.at_us
+            self._feed(item)
 
     def _feed(self, item: Arrived) -> None:
         if self._segmenter is None:
@@ -227,10 +233,14 @@ class Recorder:
 
     # -- errors -----------------------------------------------------------------------------------------------
 
-    def _guarded(self, action: Callable[[], object]) -> None:
-        """Do one thing that may fail for a reason we know; then the segment is left to recovery and tried again."""
+    def _guarded(self, action: Callable[[], object]) -> bool:
+        """Do one thing that may fail for a reason we know; then the segment is left to recovery and tried again.
+
+        Returns whether it was done.
+        """
         try:
             action()
+            return True
         except SoundRefusedError as error:
             self._ports.refuse_sound(error)
             self._fail(error, "sound")
@@ -248,6 +258,7 @@ class Recorder:
             self._fail(error, "storage-error")
         except OSError as error:
             self._fail(spool_error(error), "storage-full" if is_full(error) else "storage-error")
+        return False
 
     def _fail(self, error: PoleAgentError, cause: GapCause) -> None:
         self._abandon()

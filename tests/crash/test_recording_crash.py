@@ -143,10 +143,9 @@ def assert_whole_again(pole: Pole) -> None:
     assert pole.lost_us <= (GOP_S + SYNC_S + 2 / FPS) * 1_000_000
 
 
-@pytest.mark.parametrize("occurrence", [1, 2])
 @pytest.mark.parametrize("step", CREATE + PROGRESS + SEAL)
-def test_a_kill_while_recording_loses_at_most_a_gop_and_two_seconds(pole: Pole, step: str, occurrence: int) -> None:
-    assert pole.run(kill=step, kill_at=occurrence) == -signal.SIGKILL
+def test_a_kill_while_recording_loses_at_most_a_gop_and_two_seconds(pole: Pole, step: str) -> None:
+    assert pole.run(kill=step, kill_at=2) == -signal.SIGKILL
     assert_whole_again(pole)
 
 
@@ -162,7 +161,7 @@ def test_a_kill_while_room_is_made_is_finished_by_the_next_start(pole: Pole, ste
     assert_whole_again(pole)
 
 
-@pytest.mark.parametrize("first", ["progress-journal", "seal-part", "seal-journal", "seal-renamed"])
+@pytest.mark.parametrize("first", ["progress-journal", "seal-journal"])
 @pytest.mark.parametrize("step", RECOVER)
 def test_a_kill_while_recovering_is_recovered_again(pole: Pole, first: str, step: str) -> None:
     assert pole.run(kill=first, kill_at=3) == -signal.SIGKILL
