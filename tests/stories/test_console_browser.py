@@ -141,9 +141,19 @@ def test_the_tone_is_off_until_somebody_turns_it_on_and_rings_while_an_alarm_wai
     desk.wait(lambda: desk.run(sound) == "off", "the sound turned off")
 
 
+def test_an_alarm_is_seen_on_every_page(stage: ConsoleStage, desk: Browser) -> None:
+    desk.open(f"{stage.url}/ledger")
+    stage.press()
+    desk.wait_text("#strip .alert a", "응답 대기 1건")
+    desk.wait(lambda: desk.driver.title.startswith("(1) "), "the count in the title")
+    desk.click("#strip .alert a")
+    desk.one("button.answer")
+
+
 def test_a_page_whose_stream_went_quiet_says_since_when(stage: ConsoleStage, desk: Browser) -> None:
     desk.run("const real = Date.now; window.real = real; Date.now = () => real() + 16000")
     desk.wait_text("#stale", "부터 새 소식이 오지 않습니다")
+    desk.wait_text("#strip", "연결 끊김")
     desk.run("Date.now = window.real")
     desk.wait(lambda: not desk.all("#stale")[0].is_displayed(), "the live page again")
 

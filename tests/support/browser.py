@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from selenium import webdriver
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
@@ -55,12 +56,26 @@ class Browser:
 
     def one(self, css: str) -> WebElement:
         """Return the first visible element, waiting for it."""
-        return self.wait(lambda: next((node for node in self.all(css) if node.is_displayed()), None), css)
+
+        def visible() -> WebElement | None:
+            try:
+                return next((node for node in self.all(css) if node.is_displayed()), None)
+            except StaleElementReferenceException:
+                return None
+
+        return self.wait(visible, css)
 
     def click(self, css: str) -> None:
-        node = self.one(css)
-        self.run("arguments[0].scrollIntoView({block: 'center'})", node)
-        node.click()
+        """Click the first visible element; once more when the live page has just exchanged it."""
+        for last in (False, False, True):
+            try:
+                node = self.one(css)
+                self.run("arguments[0].scrollIntoView({block: 'center'})", node)
+                node.click()
+                return
+            except StaleElementReferenceException:
+                if last:
+                    raise
 
     def run(self, script: str, *values: object) -> object:
         return self.driver.execute_script(script, *values)
@@ -74,7 +89,14 @@ class Browser:
 
     def wait_text(self, css: str, text: str) -> None:
         """Wait until the element's text has `text`."""
-        self.wait(lambda: any(text in (node.text or "") for node in self.all(css)) or None, f"{text!r} in {css}")
+
+        def there() -> bool | None:
+            try:
+                return any(text in (node.text or "") for node in self.all(css)) or None
+            except StaleElementReferenceException:
+                return None
+
+        self.wait(there, f"{text!r} in {css}")
 
     def enter(self, link: str, officer: str) -> None:
         """Come in by the entry link."""

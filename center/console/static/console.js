@@ -38,8 +38,12 @@
       else region.insertBefore(known || node, cursor);
     }
   };
+  const shown = new WeakMap();
   const exchange = (region, fresh) => {
     if (fresh.querySelector("[data-key]")) { keyed(region, fresh); return; }
+    const content = fresh.innerHTML.replace(/>[^<]*<\/time>/g, "></time>"); // ages run by themselves
+    if (shown.get(region) === content) return; // nothing new: a link under the pointer stays what it is
+    shown.set(region, content);
     const held = region.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
     region.replaceChildren(...fresh.childNodes);
     if (held) [...region.querySelectorAll("a")].find((link) => link.getAttribute("href") === held)?.focus({ preventScroll: true });
@@ -71,6 +75,7 @@
       banner.querySelector("[data-text]").textContent = texts.staleText.replace("{time}", [at.getHours(), at.getMinutes(), at.getSeconds()].map(two).join(":"));
     }
     banner.hidden = !quiet;
+    body.classList.toggle("stale-page", quiet);
   };
   const listen = () => {
     const stream = new EventSource("/events");
@@ -91,6 +96,7 @@
   // --- the tone: two notes while an alarm waits for an answer -------------------------------------------------
   let audio = null;
   let chime = null;
+  const title = document.title;
   const wanted = () => localStorage.getItem("alarm-sound") === "on";
   const running = () => Boolean(audio) && audio.state === "running";
   const note = (hertz, at, length) => {
@@ -107,7 +113,9 @@
   };
   const ring = () => { if (running()) { note(880, audio.currentTime, 0.28); note(660, audio.currentTime + 0.3, 0.4); } };
   const tone = () => {
-    const waiting = document.querySelectorAll('.incident[data-state="open"]').length > 0;
+    const count = Number(document.querySelector("#strip [data-waiting]")?.dataset.waiting || 0);
+    const waiting = count > 0;
+    document.title = (waiting ? `(${count}) ` : "") + title;
     if (waiting && wanted() && !chime) { ring(); chime = setInterval(ring, 1600); }
     if ((!waiting || !wanted()) && chime) { clearInterval(chime); chime = null; }
     soundState(waiting);
@@ -126,10 +134,9 @@
     await Promise.race([audio.resume(), new Promise((done) => setTimeout(done, 400))]);
     tone();
   };
-  const sound = () => {
+  const sound = () => { // it rings on every page; the desk has its switch
     const box = document.getElementById("sound");
-    if (!box) return;
-    box.addEventListener("click", async (event) => {
+    box?.addEventListener("click", async (event) => {
       const press = event.target.closest("button[data-sound]");
       if (!press) return;
       localStorage.setItem("alarm-sound", press.dataset.sound);
