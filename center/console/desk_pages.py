@@ -25,13 +25,18 @@ from center.store.alarms import Reason
 REASONS: tuple[Reason, ...] = get_args(Reason)
 HISTORY_US = 24 * 3600 * 1_000_000
 HISTORY_LIMIT = 200
+PRESS_LATE_US = 24 * 3600 * 1_000_000
+PRESS_AHEAD_US = 5_000_000
 ALARMS_LATE_US = 90_000_000
 INGEST_LATE_US = 120_000_000
 
 
 @dataclass(frozen=True)
 class IncidentView:
-    """One incident as the desk shows it; `rev` changes whenever its card must be drawn anew."""
+    """One incident as the desk shows it; `rev` changes whenever its card must be drawn anew.
+
+    `first_us` is when help was called, `pressed_us` the same on the pole's own clock, by which its footage is named.
+    """
 
     id: str
     pole: str
@@ -41,7 +46,8 @@ class IncidentView:
     line: str
     simulated: bool
     first_us: int
-    last_us: int
+    pressed_us: int
+    clock_odd: bool
     answered_by: str
     answered_after_s: float | None
     closed_by: str
@@ -69,8 +75,15 @@ def freshness(at_us: int | None, now_us: int, late_us: int) -> str:
     return "ok" if now_us - at_us <= late_us else "warning"
 
 
+def called_at_us(row: IncidentRow) -> int:
+    """Return when help was called: the pole's word, unless its clock cannot be right (a boot without RTC or link)."""
+    late_us = row.opened_at_us - row.first_pressed_at_us
+    return row.first_pressed_at_us if -PRESS_AHEAD_US <= late_us <= PRESS_LATE_US else row.opened_at_us
+
+
 def incident_view(row: IncidentRow, place: str, language: str) -> IncidentView:
     """Return an incident for the page."""
+    called_us = called_at_us(row)
     answered_s = None if row.answered_at_us is None else max(0, row.answered_at_us - row.opened_at_us) / 1_000_000
     return IncidentView(
         id=row.incident_id,
@@ -80,8 +93,9 @@ def incident_view(row: IncidentRow, place: str, language: str) -> IncidentView:
         presses=row.presses,
         line=row.line,
         simulated=row.simulated,
-        first_us=row.first_pressed_at_us,
-        last_us=row.last_pressed_at_us,
+        first_us=called_us,
+        pressed_us=row.first_pressed_at_us,
+        clock_odd=called_us != row.first_pressed_at_us,
         answered_by=row.answered_by,
         answered_after_s=answered_s,
         closed_by=row.closed_by,
@@ -92,7 +106,7 @@ def incident_view(row: IncidentRow, place: str, language: str) -> IncidentView:
 
 def by_urgency(row: IncidentRow) -> tuple[bool, int]:
     """Sort key: unanswered first, among them the one who waits longest first."""
-    return row.state != "open", row.first_pressed_at_us
+    return row.state != "open", called_at_us(row)
 
 
 class StatusStrip:

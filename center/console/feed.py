@@ -95,6 +95,11 @@ class Feed:
         self._subscribers = self._subscribers - {subscriber}
 
     @property
+    def listeners(self) -> int:
+        """How many pages listen."""
+        return len(self._subscribers)
+
+    @property
     def alive(self) -> bool:
         """Whether the thread still watches; a dead feed must be visible on every page."""
         return self._thread.is_alive() and not self._stop.is_set()

@@ -417,6 +417,29 @@ def test_an_odd_last_id_starts_the_stream_anew(stage: ConsoleStage, officer: htt
     assert len(read_events(officer, 1, {"Last-Event-ID": last}, stage.press)) == 1
 
 
+def test_pages_that_were_closed_leave_nothing_behind(stage: ConsoleStage, officer: httpx.Client) -> None:
+    assert stage.process is not None
+    feed = stage.process.console.feed
+    for _ in range(5):
+        read_events(officer, 1, {}, stage.another_press)
+    deadline = time.monotonic() + 10
+    while feed.listeners:
+        assert time.monotonic() < deadline, "a closed page still listens"
+        threading.Event().wait(0.02)
+
+
+def test_a_press_after_the_close_stands_open_again_without_the_old_answer(
+    stage: ConsoleStage, officer: httpx.Client
+) -> None:
+    stage.press()
+    stage.store.alarms.answer("inc-1", "박서준")
+    stage.store.alarms.close("inc-1", "박서준", "mistake")
+    stage.press(number=2)
+    html = officer.get("/fragments/incidents").text
+    assert 'data-state="open"' in html
+    assert "박서준" not in html
+
+
 # --- poles ----------------------------------------------------------------------------------------------------------
 
 

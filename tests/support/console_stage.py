@@ -144,6 +144,11 @@ class ConsoleStage:
         assert row is not None
         return row
 
+    def another_press(self) -> None:
+        """Press once more."""
+        self._counter += 1
+        self.press("many", number=self._counter)
+
     def heartbeat(
         self,
         pole: str = POLE,

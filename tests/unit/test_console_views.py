@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -94,6 +95,18 @@ def test_a_card_is_drawn_anew_exactly_when_something_on_it_changed() -> None:
     ]
     changed.append(incident_view(incident(), "", "en"))
     assert first not in {view.rev for view in changed}
+
+
+@pytest.mark.parametrize(
+    ("pressed_s", "opened_s", "odd"),
+    [(100, 101, False), (100, 96, False), (100, 90, True), (0, 90_000, True), (3_700, 90_000, False)],
+)
+def test_a_press_by_an_impossible_clock_is_timed_by_its_arrival(pressed_s: int, opened_s: int, odd: bool) -> None:
+    row = replace(incident(first_s=pressed_s), opened_at_us=opened_s * S)
+    view = incident_view(row, "", "ko")
+    assert view.clock_odd is odd
+    assert view.first_us == (opened_s if odd else pressed_s) * S
+    assert view.pressed_us == pressed_s * S, "the footage is named by the pole's own clock"
 
 
 def test_the_response_time_is_never_negative() -> None:

@@ -77,20 +77,25 @@
     banner.hidden = !quiet;
     body.classList.toggle("stale-page", quiet);
   };
+  let stream = null;
   const listen = () => {
-    const stream = new EventSource("/events");
+    stream?.close();
+    const mine = stream = new EventSource("/events");
     const heard = () => { heardMs = Date.now(); stale(); };
-    stream.addEventListener("open", () => { heard(); regions().forEach(refresh); });
-    stream.addEventListener("beat", heard);
-    stream.addEventListener("change", (message) => {
+    mine.addEventListener("open", () => { heard(); regions().forEach(refresh); });
+    mine.addEventListener("beat", heard);
+    mine.addEventListener("change", (message) => {
       heard();
       const { kind } = JSON.parse(message.data);
       for (const region of regions()) if (concerns(region, kind)) refresh(region);
     });
-    stream.addEventListener("error", () => {
-      if (stream.readyState === EventSource.CLOSED) setTimeout(() => { if (body.dataset.session) listen(); }, 3000);
+    mine.addEventListener("error", () => {
+      if (mine.readyState === EventSource.CLOSED) setTimeout(() => { if (stream === mine) listen(); }, 3000);
     });
-    addEventListener("pagehide", () => stream.close());
+  };
+  const follow = () => { // a browser opens six connections to us: only what is looked at, and the desk, holds one
+    if (document.hidden && !document.getElementById("sound")) { stream?.close(); stream = null; }
+    else if (!stream) { heardMs = Date.now(); listen(); }
   };
 
   // --- the tone: two notes while an alarm waits for an answer -------------------------------------------------
@@ -180,5 +185,10 @@
   sound();
   tick();
   setInterval(tick, 250);
-  if (body.dataset.session) listen();
+  if (body.dataset.session) {
+    follow();
+    document.addEventListener("visibilitychange", follow);
+    addEventListener("pagehide", () => { stream?.close(); stream = null; });
+    addEventListener("pageshow", follow);
+  }
 })();
