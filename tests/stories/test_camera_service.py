@@ -140,6 +140,12 @@ def test_segments_meet_exactly_and_a_stop_seals_the_last_one(pole: Pole) -> None
     assert pole.findings() == []
 
 
+def test_a_check_of_a_spool_in_use_reports_nothing_false(pole: Pole) -> None:
+    with pole.running():
+        more_segments(pole)
+        assert [pole.findings() for _ in range(40)] == [[]] * 40
+
+
 def test_the_status_says_what_moves(pole: Pole) -> None:
     with pole.running():
         more_segments(pole, 2)
