@@ -3,6 +3,7 @@
 Rules:
 * `publish` never blocks and never queues while the session is down: the durable queue is the outbox;
 * callbacks come from the link's thread; they must only hand over (the link guards them all the same);
+* a session is up (`on_up`, `publish`) once its subscriptions stand: nothing sent to us after that is missed;
 * a session has an id of its own; its will and its birth carry it, because a will can overtake a birth;
 * health is the age of the last PUBACK, never a library's `is_connected` (FACTS: it stays True on a dead loop);
 * every refusal or failure becomes one sentence that says what to do: `link_failure`.

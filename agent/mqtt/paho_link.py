@@ -143,7 +143,7 @@ class PahoLink:
         client.on_connect = guarded(lambda *told: self._connected(session, told[3]))
         client.on_disconnect = guarded(lambda *told: session.disconnected(told[3], self._where))
         client.on_publish = guarded(lambda *told: self._acknowledged(session, told[2], told[3]))
-        client.on_subscribe = guarded(lambda *told: self._subscribed(told[3]))
+        client.on_subscribe = guarded(lambda *told: self._subscribed(session, told[3]))
         client.on_message = guarded(lambda *told: self._handlers.on_message(told[2].topic, bytes(told[2].payload)))
         return client
 
@@ -161,17 +161,18 @@ class PahoLink:
         if reason.value >= 0x80:
             session.error = reason_failure(reason.value, reason.getName(), self._where)
             return
-        client = session.client
-        client.subscribe([(topic, SubscribeOptions(qos=qos)) for topic, qos in self._subscriptions.items()])
+        subscriptions = [(topic, SubscribeOptions(qos=qos)) for topic, qos in self._subscriptions.items()]
+        session.client.subscribe(subscriptions)
+
+    def _subscribed(self, session: "_Session", reasons: list[Any]) -> None:
+        """The session stands only now: what the center sends before the SUBACK of a fresh session would be lost."""
         self._failures = 0
         self._session = session
         self._handlers.on_up()
-        client.publish(session.will.topic, session.will.birth, qos=1, retain=True)
+        session.client.publish(session.will.topic, session.will.birth, qos=1, retain=True)
         self._faults.clear(DOWN_FAULT, SUBJECT)
         self._faults.clear(REFUSED_FAULT, SUBJECT)
         log.info("session up broker=%s session=%s", self._where, session.id)
-
-    def _subscribed(self, reasons: list[Any]) -> None:
         for reason in reasons:
             if reason.value >= 0x80:
                 self._report(reason_failure(reason.value, reason.getName(), self._where))

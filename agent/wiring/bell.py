@@ -35,8 +35,7 @@ def build_bell_service(
     config.run_dir.mkdir(parents=True, exist_ok=True)
     faults = FaultBoard(clock)
     make_pins, button = _pins(config, simulated_pins)
-    lamp_pins = LampPins(config.bell.white_pin, config.bell.red_pin, config.bell.green_pin, config.bell.siren_pin)
-    light = Light(GpiozeroIndicator(make_pins, lamp_pins), faults, clock)
+    light = Light(GpiozeroIndicator(make_pins, _lamp_pins(config.bell)), faults, clock)
     outbox = Outbox(config.state_dir / "outbox.sqlite", clock)
     identity = BellIdentity(config.pole.id, config.bell.simulate, config.bell.window_after_s)
     bell = Bell(identity, outbox, light, faults, clock, read_clock_state)
@@ -95,6 +94,10 @@ def _once(make: Callable[[], Any]) -> Callable[[], Any]:
         return made[0]
 
     return get
+
+
+def _lamp_pins(bell: BellConfig) -> LampPins:
+    return LampPins(bell.white_pin, bell.red_pin, bell.green_pin, bell.siren_pin)
 
 
 def _nc_pin(bell: BellConfig) -> int | None:

@@ -1,5 +1,6 @@
 """What every Link must do: the one in memory, and paho against a real mosquitto over mutual TLS."""
 
+import socket
 import threading
 import time
 
@@ -180,6 +181,20 @@ def test_publishing_from_many_threads_at_once_loses_nothing(running):
     for thread in threads:
         thread.join()
     until(lambda: len(running.arrived()) == 20)
+
+
+def test_the_socket_to_the_broker_does_not_wait_to_fill_packets(tmp_path, certificates):  # noqa: F811
+    """FACTS: press to receipt took 88 ms without TCP_NODELAY, 2.3 ms with it."""
+    rig = PahoRig(tmp_path, certificates)
+    stop = threading.Event()
+    thread = threading.Thread(target=rig.link.run, args=(WorkerContext(SystemClock(), stop),))
+    thread.start()
+    assert rig.told.wait_for(lambda told: told.ups == 1)
+    sock = rig.link._session.client.socket()
+    assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+    stop.set()
+    thread.join(10)
+    rig.close()
 
 
 def test_a_topic_that_the_broker_does_not_allow_is_a_fault(tmp_path, certificates):  # noqa: F811
