@@ -129,6 +129,8 @@ def _add_custodian(commands: "_Commands[argparse.ArgumentParser]") -> None:
     )
     new = _add(group, "new", _keys_new, "make a key and list its recipient for the poles")
     new.add_argument("--zone", required=True)
+    adopt = _add(group, "import", _keys_import, "take in a key made elsewhere, read from standard input")
+    adopt.add_argument("--zone", required=True)
     _add(group, "list", _keys_list, "list the public half of every key")
 
 
@@ -252,6 +254,14 @@ def _keys_new(words: argparse.Namespace) -> int:
 
     custodian = load_config(words.config).custodian
     row = Keyring(custodian.key_dir).create(words.zone, custodian.pole_list)
+    print(f"{row.id} {row.zone} {row.recipient}")
+    return 0
+
+
+def _keys_import(words: argparse.Namespace) -> int:
+    from center.custodian.keyring import Keyring
+
+    row = Keyring(load_config(words.config).custodian.key_dir).adopt(words.zone, sys.stdin.read())
     print(f"{row.id} {row.zone} {row.recipient}")
     return 0
 

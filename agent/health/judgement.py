@@ -77,7 +77,7 @@ def judge_disk(disk: DiskReading | None, min_free_bytes: int) -> Iterator[Verdic
         return
     low = Limits(raise_at=min_free_bytes * 0.5, clear_at=min_free_bytes * 0.75).crossed(disk.free_bytes)
     yield Verdict("disk-low", low if min_free_bytes else False, f"{disk.free_bytes >> 20} MiB free")
-    yield Verdict("spool-unwritable", not disk.writable, "a written block did not come back")
+    yield Verdict("spool-unwritable", not disk.writable, "a test block written to the spool's disk did not come back")
 
 
 def judge_memory(memory: MemoryReading | None) -> Iterator[Verdict]:

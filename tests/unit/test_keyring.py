@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from support.age_tools import seal
 
-from agent.contract.age_format import open_age, recipient_id
+from agent.contract.age_format import generate_identity, open_age, recipient_id
 from center.custodian.keyring import Keyring
 from center.custodian.recipients import RecipientList
 from center.errors import SealError
@@ -98,3 +98,20 @@ def test_a_list_of_another_kind_or_version_is_refused(key_dir: Path, text: str) 
     (key_dir / "recipients.json").write_text(text)
     with pytest.raises(SealError, match=r"recipients\.json"):
         RecipientList(key_dir).knows("x")
+
+
+def test_a_key_made_elsewhere_opens_what_was_sealed_to_it_and_is_taken_in_once(key_dir: Path, tmp_path: Path) -> None:
+    ring = Keyring(key_dir)
+    ring.create("gangseo", tmp_path / "recipients.txt")
+    secret, recipient = generate_identity()
+    row = ring.adopt("imported", f" {secret}\n")
+    assert RecipientList(key_dir).knows(row.id)
+    assert open_age(io.BytesIO(seal(b"video", recipient)), ring.identities()).read() == b"video"
+    with pytest.raises(SealError, match="held already"):
+        ring.adopt("imported", secret)
+
+
+def test_a_text_that_is_no_key_is_refused_without_repeating_it(key_dir: Path) -> None:
+    with pytest.raises(SealError) as refused:
+        Keyring(key_dir).adopt("imported", "AGE-SECRET-KEY-1NOTAKEY")
+    assert "NOTAKEY" not in str(refused.value)

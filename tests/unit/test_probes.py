@@ -84,12 +84,28 @@ def test_a_disk_that_hangs_from_the_start_counts_as_not_writable(tmp_path):
 
 
 def test_a_spool_that_is_gone_is_reported_by_its_parents_sizes(tmp_path):
-    probe = DiskProbe(tmp_path / "absent" / "spool", SimulatedClock())
+    spool = tmp_path / "spool"
+    spool.mkdir()
+    probe = DiskProbe(spool, SimulatedClock())
+    probe.run_once()
+    (spool / PROBE_NAME).unlink()
+    spool.rmdir()
     probe.run_once()
     reading = probe.reading()
     assert reading is not None
     assert reading.writable is False
     assert reading.total_bytes > 0
+
+
+def test_a_spool_that_nobody_has_made_is_no_fault_at_first_and_one_in_the_end(tmp_path):
+    clock = SimulatedClock()
+    probe = DiskProbe(tmp_path / "spool", clock)
+    probe.run_once()
+    assert probe.reading() is None
+    clock.advance(OUTCOME_S + 1)
+    reading = probe.reading()
+    assert reading is not None
+    assert reading.writable is False
 
 
 def test_memory_is_between_nothing_and_all():

@@ -48,12 +48,20 @@ class DiskProbe:
         self._started_mono_s = clock.mono_s()
 
     def run_once(self) -> None:
-        """Make one write test; may block as long as the disk does."""
+        """Make one write test; may block as long as the disk does.
+
+        A spool that no camera has made yet is not tested: a fault at every first start would teach people to ignore it.
+        """
+        if self._outcome is None and not self._directory.is_dir():
+            return
         writable = write_and_read_back(self._directory)
         self._outcome = (writable, self._clock.mono_s())
 
     def reading(self) -> DiskReading | None:
-        """Return sizes and the last outcome, or None before the first test; an absent directory is not writable."""
+        """Return sizes and the last outcome, or None before the first test.
+
+        A directory that is still absent `OUTCOME_S` after the start, or was there before, is not writable.
+        """
         writable, tested_mono_s = self._outcome or (True, self._started_mono_s)
         fresh = self._clock.mono_s() - tested_mono_s <= OUTCOME_S
         if self._outcome is None and fresh:
