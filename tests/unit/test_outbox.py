@@ -97,6 +97,7 @@ def test_old_receipted_alarms_go_and_unreceipted_ones_never(outbox, clock):
     outbox.receipt(AlarmReceipt(alarm_id="a1", committed_at_us=9))
     outbox.update(update("closed", "old"))
     outbox.add(alarm(2, clock, "lost"))
+    outbox.update(update("closed", "lost"))  # closed or not: what nobody has receipted stays
     clock.advance(31 * 86_400)
     outbox.tend()
     assert waiting(again(outbox, clock)) == ["a2"]
