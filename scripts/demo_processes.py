@@ -61,6 +61,14 @@ class Processes:
             self._thread = threading.Thread(target=self._watch, name="processes", daemon=True)
             self._thread.start()
 
+    def kill(self, name: str) -> None:
+        """Kill a process with SIGKILL; it is started again."""
+        with self._lock:
+            child = self._processes[name].child
+        if child is not None:
+            child.kill()
+            child.wait()
+
     def restarts(self) -> dict[str, int]:
         """Return how often each process had to be started again."""
         with self._lock:
@@ -89,6 +97,12 @@ class Processes:
                 process.ends.append(f"{process.name} did not stop within {STOP_S:.0f} s and was killed")
                 process.child.kill()
                 process.child.wait()
+
+    def resume(self, name: str) -> None:
+        """Start a stopped process again."""
+        with self._lock:
+            self._processes[name].child = None
+            self._processes[name].stopping = False
 
     def close(self) -> None:
         """Stop everything that still runs."""

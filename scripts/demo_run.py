@@ -40,7 +40,7 @@ class Demo:
 
     def __init__(self, site: Site) -> None:
         self._site = site
-        self._processes = Processes(site.root / "logs", site.root / "pids.json")
+        self.processes = Processes(site.root / "logs", site.root / "pids.json")
         self.operator = Operator(site)
         self.errors: list[str] = []
         self.notices: list[str] = []
@@ -59,15 +59,15 @@ class Demo:
             "broker": ["mosquitto", "-c", str(site.center / "broker" / "mosquitto.conf")],
             **{f"center-{name}": [str(BIN / "pole-center"), name, "--config", center] for name in CENTER_PROCESSES},
         }.items():
-            self._processes.start(name, argv)
+            self.processes.start(name, argv)
         say("starting broker and center")
         wait_until("the console", self.operator.enter, 30)
         say("starting the pole")
         pole = ["--config", str(site.pole_config)]
         for service in POLE_SERVICES:
-            self._processes.start(service, [str(BIN / "pole-agent"), service, *pole])
+            self.processes.start(service, [str(BIN / "pole-agent"), service, *pole])
         for camera in CAMERAS:
-            self._processes.start(f"camera-{camera}", [str(BIN / "pole-agent"), "camera", *pole, "--id", camera])
+            self.processes.start(f"camera-{camera}", [str(BIN / "pole-agent"), "camera", *pole, "--id", camera])
         services = ["bell", "upload", *(f"camera-{camera}" for camera in CAMERAS)]
         wait_until("the pole", lambda: all(self._fresh(service) for service in services), 30)
         self.started_us = time.time_ns() // 1000
@@ -95,14 +95,14 @@ class Demo:
         say("stopping")
         self._note_faults()
         self.stopped_us = time.time_ns() // 1000
-        self._processes.stop([f"camera-{camera}" for camera in CAMERAS])
+        self.processes.stop([f"camera-{camera}" for camera in CAMERAS])
         try:
             wait_until("the upload of the last segments", self._drained, DRAIN_S)
         except TimeoutError as error:
             self.errors.append(str(error))
-        self._processes.stop(["upload", "health", "bell"])
-        self._processes.stop([f"center-{name}" for name in CENTER_PROCESSES])
-        self._processes.close()
+        self.processes.stop(["upload", "health", "bell"])
+        self.processes.stop([f"center-{name}" for name in CENTER_PROCESSES])
+        self.processes.close()
 
     def run(self) -> Run:
         """Return what this run did, after `stop`."""
@@ -113,7 +113,7 @@ class Demo:
             press_to_receipt_ms=self.press_to_receipt_ms,
             errors=self.errors,
             notices=self.notices,
-            restarts=self._processes.restarts(),
+            restarts=self.processes.restarts(),
         )
 
     def line(self) -> str:
