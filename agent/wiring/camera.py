@@ -26,6 +26,7 @@ from agent.supervise import Supervisor, Worker
 from agent.systemd_service_manager import service_manager_for
 
 QUEUE_S = 10.0
+WAITING_FRAMES = 60  # what stays in the processor's cache: a source that waits needs no more
 STALL_S = 60.0
 ROOM_FACTOR = 1.5
 
@@ -45,7 +46,8 @@ def assemble(
 ) -> Supervisor:
     """Return the service of one camera over any source; `source` makes a closed one at each call."""
     faults = FaultBoard(clock)
-    queue = FrameQueue(round(QUEUE_S * max(camera.fps, 15)), may_wait=camera.source == "replay")
+    may_wait = camera.source == "replay"
+    queue = FrameQueue(WAITING_FRAMES if may_wait else round(QUEUE_S * max(camera.fps, 15)), may_wait=may_wait)
     reader = CameraReader(camera.id, partial(_checked, source), queue, faults, clock)
     ports = RecorderPorts(
         open_spool=open_spool or partial(Spool, config.spool, config.pole.id, clock),
