@@ -42,6 +42,8 @@ class Alarm(Message, frozen=True, kw_only=True):
     """One press of the emergency bell (topic up/alarm, QoS 1). `alarm_id` is the key for exactly-once effect.
 
     `incident_id` is shared by presses made before the incident was closed; `press_number` counts from 1 in it.
+    `previous_incident_id` links a new incident to the pole's last one. An alarm of `mode` "test" goes to
+    up/test/alarm and never counts as real; three presses within 5 s make it real whatever the mode.
     """
 
     alarm_id: str
@@ -53,6 +55,8 @@ class Alarm(Message, frozen=True, kw_only=True):
     line: Literal["pressed", "cut", "short", "contact-fault"]
     held_at_boot: bool = False
     simulated: bool = False
+    mode: Literal["normal", "test", "maintenance"] = "normal"
+    previous_incident_id: str = ""
 
 
 class AlarmReceipt(Message, frozen=True, kw_only=True):
@@ -66,7 +70,7 @@ class AlarmUpdate(Message, frozen=True, kw_only=True):
     """What a person at the center did with an incident (topic down/answer, QoS 1)."""
 
     incident_id: str
-    state: Literal["answered", "closed"]
+    state: Literal["seen", "answered", "dispatched", "closed"]
     at_us: int
     by: str
     reason: Literal["", "real", "malfunction", "mistake", "prank", "inspection", "other"] = ""
@@ -160,6 +164,8 @@ class BellReading(msgspec.Struct, frozen=True, kw_only=True):
     center_beat_age_s: float | None = None
     last_puback_age_s: float | None = None
     last_press_to_receipt_ms: float | None = None
+    mode: Literal["normal", "test", "maintenance"] = "normal"
+    mode_until_us: int | None = None
 
 
 class Heartbeat(Message, frozen=True, kw_only=True):
@@ -187,6 +193,82 @@ class CenterBeat(Message, frozen=True, kw_only=True):
 
     seq: int
     at_us: int
+
+
+class InspectionPoint(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that was checked: `name` from docs/contract, `value` with its unit in words, "" when there is none."""
+
+    name: str
+    result: Literal["pass", "fail", "not-fitted"]
+    value: str = ""
+    detail: str = ""
+
+
+class Inspection(Message, frozen=True, kw_only=True):
+    """A self-test or an assisted press test (topic up/inspection, QoS 1, kept until its receipt) (R-INSPECT).
+
+    `inspection_id` is the key for exactly-once effect; the center receipts it like an alarm.
+    """
+
+    inspection_id: str
+    pole: str
+    kind: Literal["self-test", "press-test"]
+    started_at_us: int
+    finished_at_us: int
+    clock: ClockState
+    points: list[InspectionPoint]
+    work_order: str = ""
+    officer: str = ""
+
+
+class CommandReply(Message, frozen=True, kw_only=True):
+    """What became of one command (topic up/reply, QoS 1). `payload_sha256` is of the bytes as they came.
+
+    `code` is "" unless refused (`agent.contract.refusals`) or `failed`; `nonce` only with `challenge`. `jti` is "" when
+    the signatures did not verify. `lines` is the answer of log-export.
+    """
+
+    pole: str
+    jti: str
+    payload_sha256: str
+    status: Literal["done", "failed", "refused", "challenge"]
+    at_us: int
+    code: str = ""
+    detail: str = ""
+    nonce: str = ""
+    lines: list[str] = []
+
+
+class CommandAudit(Message, frozen=True, kw_only=True):
+    """One row of the pole's own book of commands (topic up/audit, QoS 1, kept until its `AuditReceipt`).
+
+    `before` is on disk before the pole acts, `after` says how it ended (`code`: done, failed or interrupted). Officers,
+    role and reason stand only where the signatures verified. `suppressed` counts refusals of a flood that got no row.
+    """
+
+    audit_id: str
+    pole: str
+    at_us: int
+    clock: ClockState
+    phase: Literal["before", "after", "refused", "challenged", "keys"]
+    payload_sha256: str
+    code: str = ""
+    detail: str = ""
+    jti: str = ""
+    op: str = ""
+    officer: str = ""
+    approver: str = ""
+    role: str = ""
+    kid: str = ""
+    reason: str = ""
+    suppressed: int = 0
+
+
+class AuditReceipt(Message, frozen=True, kw_only=True):
+    """The center's word that an audit row is committed (topic down/audit-receipt, QoS 1)."""
+
+    audit_id: str
+    committed_at_us: int
 
 
 AnyMessage = TypeVar("AnyMessage", bound=Message)

@@ -13,18 +13,24 @@ def up(pole: str, kind: str) -> str:
     return f"{ROOT}/{pole}/up/{kind}"
 
 
+def test_up(pole: str, kind: str) -> str:
+    """Return the topic of `kind` while the bell is being tested; nothing on it ever counts as real (R-BELL)."""
+    return f"{ROOT}/{pole}/up/test/{kind}"
+
+
 def down(pole: str, kind: str) -> str:
     """Return the topic on which the center sends `kind` (receipt, answer) to `pole`."""
     return f"{ROOT}/{pole}/down/{kind}"
 
 
 def pole_of(topic: str) -> tuple[str, str] | None:
-    """Return (pole, kind) of an upward topic, or None when it is not one.
+    """Return (pole, kind) of an upward topic, or None when it is not one; a test's kind begins with "test/".
 
     >>> pole_of("ps/v1/gangseo-0142/up/alarm")
     ('gangseo-0142', 'alarm')
     """
     parts = topic.split("/")
-    if len(parts) == 5 and topic.startswith(f"{ROOT}/") and parts[3] == "up":
-        return parts[2], parts[4]
-    return None
+    if len(parts) < 5 or not topic.startswith(f"{ROOT}/") or parts[3] != "up":
+        return None
+    kind = "/".join(parts[4:])
+    return (parts[2], kind) if len(parts) == 5 or kind.startswith("test/") and len(parts) == 6 else None
