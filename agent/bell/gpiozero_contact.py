@@ -7,6 +7,7 @@ reference, so we keep it; lgpio writes `.lgd-nfy*` at import, so LG_WD names a w
 
 import importlib
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,12 @@ from agent.errors import HardwareError
 from agent.mqtt.guard import guarded
 
 
+def pin_errors(*more: type[Exception]) -> tuple[type[Exception], ...]:
+    """Return what pins may raise: `lgpio.error` is no OSError, and lgpio may not be imported before LG_WD is set."""
+    lgpio = sys.modules.get("lgpio")
+    return (OSError, gpiozero.GPIOZeroError, *([lgpio.error] if lgpio is not None else []), *more)
+
+
 def lgpio_factory(writable_dir: Path) -> Any:
     """Return gpiozero's lgpio factory.
 
@@ -28,7 +35,7 @@ def lgpio_factory(writable_dir: Path) -> Any:
     os.environ.setdefault("LG_WD", str(writable_dir))
     try:
         return importlib.import_module("gpiozero.pins.lgpio").LGPIOFactory()
-    except (ImportError, OSError, AttributeError, gpiozero.GPIOZeroError) as exc:
+    except pin_errors(ImportError, AttributeError) as exc:
         raise HardwareError(f"gpio cannot be used ({exc}); install lgpio, or set simulate = true off a pole") from exc
 
 
@@ -56,7 +63,7 @@ class GpiozeroContact:
             for name, number in zip(("no", "nc"), self._numbers, strict=True):
                 if number is not None:
                     self._pins[name] = self._take(factory, name, number, on_edge)
-        except (OSError, gpiozero.GPIOZeroError) as exc:
+        except pin_errors() as exc:
             self.close()
             raise HardwareError(f"bell inputs {self._numbers} cannot be used: {exc}") from exc
 
@@ -67,7 +74,7 @@ class GpiozeroContact:
             return Levels(not self._pins["no"].state, None if nc is None else not nc.state)
         except KeyError as exc:
             raise HardwareError("bell inputs are not open") from exc
-        except (OSError, gpiozero.GPIOZeroError) as exc:
+        except pin_errors() as exc:
             raise HardwareError(f"bell inputs {self._numbers} cannot be read: {exc}") from exc
 
     def close(self) -> None:

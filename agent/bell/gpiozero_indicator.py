@@ -1,23 +1,14 @@
 """Lamps and siren over gpiozero output pins. We blink ourselves: gpiozero's blink threads stop with a join."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import gpiozero
 
+from agent.bell.gpiozero_contact import pin_errors
+from agent.bell.indicator import LampPins as LampPins
 from agent.bell.indicator import Lamps
 from agent.errors import HardwareError
-
-
-@dataclass(frozen=True)
-class LampPins:
-    """BCM numbers of the outputs."""
-
-    white: int
-    red: int
-    green: int
-    siren: int
 
 
 class GpiozeroIndicator:
@@ -34,7 +25,7 @@ class GpiozeroIndicator:
             factory = self._make_factory()
             for name in ("white", "red", "green", "siren"):
                 self._devices[name] = gpiozero.DigitalOutputDevice(getattr(self._numbers, name), pin_factory=factory)
-        except (OSError, gpiozero.GPIOZeroError) as exc:
+        except pin_errors() as exc:
             self.close()
             raise HardwareError(f"lamp outputs {self._numbers} cannot be used: {exc}") from exc
 
@@ -43,7 +34,7 @@ class GpiozeroIndicator:
         try:
             for name, device in self._devices.items():
                 device.value = int(getattr(lamps, name))
-        except (OSError, gpiozero.GPIOZeroError) as exc:
+        except pin_errors() as exc:
             raise HardwareError(f"lamp outputs {self._numbers} cannot be written: {exc}") from exc
 
     def lit(self) -> Lamps:

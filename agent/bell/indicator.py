@@ -44,6 +44,16 @@ class Lamps:
     siren: bool = False
 
 
+@dataclass(frozen=True)
+class LampPins:
+    """Where the outputs are: BCM numbers on a Raspberry Pi, line offsets of the chip elsewhere."""
+
+    white: int
+    red: int
+    green: int
+    siren: int
+
+
 def lamps_for(light: LightState, since_s: float) -> Lamps:
     """Return the outputs `since_s` seconds after `light` began."""
     slow = since_s % SLOW_S < SLOW_S / 2
