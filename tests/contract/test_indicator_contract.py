@@ -1,8 +1,10 @@
-"""What every Indicator must do, on the recording one and on gpiozero's pins."""
+"""What every Indicator must do, on the recording one, on gpiozero's pins and, where gpio-sim is, over gpiod."""
 
 import pytest
 from gpiozero import GPIOPinInUse
+from support.gpio_sim import GpioSim, needs_gpio_sim
 
+from agent.bell.gpiod_indicator import GpiodIndicator
 from agent.bell.gpiozero_contact import mock_factory
 from agent.bell.gpiozero_indicator import GpiozeroIndicator, LampPins
 from agent.bell.indicator import Lamps, LightState, RecordingIndicator, lamps_for
@@ -16,9 +18,19 @@ def gpiozero_indicator():
     return GpiozeroIndicator(lambda: factory, PINS)
 
 
-@pytest.fixture(params=[RecordingIndicator, gpiozero_indicator])
+@pytest.fixture
+def gpiod_indicator():
+    chip = GpioSim()
+    yield lambda: GpiodIndicator(chip.path, PINS)
+    chip.close()
+
+
+@pytest.fixture(
+    params=[RecordingIndicator, gpiozero_indicator, pytest.param("gpiod_indicator", marks=needs_gpio_sim)],
+)
 def indicator(request):
-    indicator = request.param()
+    make = request.getfixturevalue(request.param) if isinstance(request.param, str) else request.param
+    indicator = make()
     yield indicator
     indicator.close()
 
