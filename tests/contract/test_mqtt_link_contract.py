@@ -112,7 +112,7 @@ def rig(request, tmp_path, certificates):  # noqa: F811
 @pytest.fixture
 def running(rig):
     stop = threading.Event()
-    thread = threading.Thread(target=rig.link.run, args=(WorkerContext(SystemClock(), stop),))
+    thread = threading.Thread(target=rig.link.run, args=(WorkerContext(SystemClock(), stop),), daemon=True)
     thread.start()
     assert rig.told.wait_for(lambda told: told.ups == 1)
     yield rig
@@ -187,7 +187,7 @@ def test_the_socket_to_the_broker_does_not_wait_to_fill_packets(tmp_path, certif
     """FACTS: press to receipt took 88 ms without TCP_NODELAY, 2.3 ms with it."""
     rig = PahoRig(tmp_path, certificates)
     stop = threading.Event()
-    thread = threading.Thread(target=rig.link.run, args=(WorkerContext(SystemClock(), stop),))
+    thread = threading.Thread(target=rig.link.run, args=(WorkerContext(SystemClock(), stop),), daemon=True)
     thread.start()
     assert rig.told.wait_for(lambda told: told.ups == 1)
     sock = rig.link._session.client.socket()
@@ -201,7 +201,7 @@ def test_a_topic_that_the_broker_does_not_allow_is_a_fault(tmp_path, certificate
     """FACTS: in MQTT 3.1.1 a denied publish looks like success; 5.0 says 0x87."""
     rig = PahoRig(tmp_path, certificates)
     stop = threading.Event()
-    thread = threading.Thread(target=rig.link.run, args=(WorkerContext(SystemClock(), stop),))
+    thread = threading.Thread(target=rig.link.run, args=(WorkerContext(SystemClock(), stop),), daemon=True)
     thread.start()
     assert rig.told.wait_for(lambda told: told.ups == 1)
     rig.link.publish(topics.up("another-pole", "alarm"), b"forged", qos=1)
