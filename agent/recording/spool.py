@@ -352,8 +352,10 @@ class Spool:
         return self._config.dir / row.camera / f"{row.segment}{TORN if row.torn else SEALED}"
 
     def _spooled(self, row: SegmentRow) -> SpooledSegment:
-        body = bytes(self._index.rows("SELECT body FROM record WHERE idx=?", row.record_idx)[0][0])
-        path = self.path_of(row)
+        found = self._index.rows("SELECT body FROM record WHERE idx=?", row.record_idx)
+        if not found:
+            raise SpoolError(f"segment {row.segment} has lost its record; run pole-agent verify")
+        body, path = builtins.bytes(found[0][0]), self.path_of(row)
         return SpooledSegment(row.segment, row.camera, path, row.bytes, row.sha256, row.start_us, row.end_us, body)
 
     def _existing(self, segment: str) -> SegmentRow:

@@ -262,6 +262,16 @@ def test_the_check_sees_each_broken_invariant(bench: Bench, sql: str, finding: s
     assert any(finding in text for text in bench.findings())
 
 
+def test_a_segment_without_its_record_is_not_sent_but_said(bench: Bench) -> None:
+    bench.seal()
+    database = sqlite3.connect(bench.config.dir / "index.sqlite")
+    database.execute("DELETE FROM record")
+    database.commit()
+    database.close()
+    with pytest.raises(SpoolError, match="pole-agent verify"):
+        bench.spool.pending(1)
+
+
 def test_a_flipped_bit_in_a_file_is_found(bench: Bench) -> None:
     bench.seal()
     path = bench.spool.pending(1)[0].path
