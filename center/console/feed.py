@@ -80,7 +80,7 @@ class Feed:
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread and every stream; returns at once, so that a signal handler may call it."""
+        """End the thread and every stream; returns at once."""
         self._stop.set()
         self._tell(None)
 

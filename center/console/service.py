@@ -128,7 +128,6 @@ class ConsoleProcess:
 
     def stop(self) -> None:
         """Ask `run` to return."""
-        self.console.feed.stop()
         self._server.should_exit = True
 
     def _fail(self) -> None:

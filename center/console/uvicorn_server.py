@@ -6,6 +6,7 @@ Rules:
 * no access log: the entry token travels in a URL.
 """
 
+import asyncio
 import ipaddress
 import socket
 import ssl
@@ -20,6 +21,7 @@ from starlette.types import ASGIApp
 from center.ingest.uvicorn_mtls import GRACE_S, MtlsProtocol, tls_context
 
 HEADER_BYTES = 32 * 1024
+STREAMS_END_S = 0.1
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,10 @@ def bind(listen: Listen) -> socket.socket:
 
 
 class ConsoleServer(uvicorn.Server):
-    """Ends the open event streams first when asked to stop, and leaves the exit status to us."""
+    """Ends the open event streams before it waits for the connections, and leaves the exit status to us.
+
+    The signal handler only notes the signal: it may interrupt itself, and a lock taken there would never be free again.
+    """
 
     def __init__(self, config: uvicorn.Config, on_exit: Callable[[], None]) -> None:
         super().__init__(config)
@@ -82,9 +87,14 @@ class ConsoleServer(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Handle SIGTERM and SIGINT."""
-        self._on_exit()
         super().handle_exit(sig, frame)
         self._captured_signals.clear()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End the streams, give them a moment to say so, then end everything else."""
+        self._on_exit()
+        await asyncio.sleep(STREAMS_END_S)
+        await super().shutdown(sockets)
 
 
 def make_server(app: ASGIApp, tls: ssl.SSLContext, on_exit: Callable[[], None]) -> ConsoleServer:
