@@ -47,14 +47,18 @@ class Recovery:
             OSError, SpoolError: the disk cannot be read or written.
         """
         self._committed = []
+        sql = "SELECT segment, torn FROM segment WHERE camera=?"
+        in_order = {f"{name}{TORN if torn else SEALED}" for name, torn in self._index.rows(sql, self._camera)}
+        names = set(os.listdir(self._directory))  # noqa: PTH208, half a million names: no object for each
         files: dict[str, set[str]] = {}
-        for path in self._directory.iterdir():
-            found = segment_of_file(path.name)
+        for name in names - in_order:
+            found = segment_of_file(name)
             if found is not None:
                 files.setdefault(found[0], set()).add(found[1])
         for segment in sorted(files, key=lambda name: parse_segment_name(name).counter):
             self._settle(segment, files[segment])
-        self._find_lost()
+        if in_order - names:
+            self._find_lost()
         return self._committed
 
     def _settle(self, segment: str, suffixes: set[str]) -> None:
