@@ -454,7 +454,7 @@ def test_the_worst_pole_is_first(stage: ConsoleStage, officer: httpx.Client) -> 
     assert re.findall(r'href="/poles/([a-z]+)"', html) == ["gone", "broken", "minor", "fine"]
     text = visible_text(html)
     assert "비상벨 선이 끊어짐" in text
-    assert re.search(r"4 전체 폴 1 정상 2 장애 1 무응답", text)
+    assert re.search(r"4 전체 폴 1 정상 2 고장 1 무응답", text)
 
 
 def test_a_search_finds_by_number_and_by_place(tmp_path: Path, certificates: CertificateShop) -> None:  # noqa: F811
