@@ -4,6 +4,7 @@ Rules: integers only (no floats: two encoders may print one float differently); 
 UTF-8 without escapes. The library `rfc8785` does it; this module only fixes our types and our errors around it.
 """
 
+import base64
 import hashlib
 from typing import Any
 
@@ -31,6 +32,11 @@ def canonical_bytes(value: Any) -> bytes:
 def sha256_hex(data: bytes) -> str:
     """Return the SHA-256 of `data` as 64 lower-case hexadecimal digits."""
     return hashlib.sha256(data).hexdigest()
+
+
+def sha256_base64url(data: bytes) -> str:
+    """Return the SHA-256 of `data` as 43 base64url characters without padding."""
+    return base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
 
 
 def _holds_float(value: Any) -> bool:

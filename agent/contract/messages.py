@@ -221,6 +221,10 @@ class Inspection(Message, frozen=True, kw_only=True):
     officer: str = ""
 
 
+ReplyStatus = Literal["done", "failed", "refused", "challenge"]
+AuditPhase = Literal["before", "after", "refused", "challenged", "keys"]
+
+
 class CommandReply(Message, frozen=True, kw_only=True):
     """What became of one command (topic up/reply, QoS 1). `payload_sha256` is of the bytes as they came.
 
@@ -231,7 +235,7 @@ class CommandReply(Message, frozen=True, kw_only=True):
     pole: str
     jti: str
     payload_sha256: str
-    status: Literal["done", "failed", "refused", "challenge"]
+    status: ReplyStatus
     at_us: int
     code: str = ""
     detail: str = ""
@@ -250,7 +254,7 @@ class CommandAudit(Message, frozen=True, kw_only=True):
     pole: str
     at_us: int
     clock: ClockState
-    phase: Literal["before", "after", "refused", "challenged", "keys"]
+    phase: AuditPhase
     payload_sha256: str
     code: str = ""
     detail: str = ""

@@ -121,6 +121,11 @@ class NoteVerifier:
     def __repr__(self) -> str:
         return f"NoteVerifier({self.verifier_key})"
 
+    @property
+    def public(self) -> bytes:
+        """The raw public key, 32 bytes."""
+        return self._public_key.public_bytes_raw()
+
     def open(self, note: str) -> str:
         """Return the text of a note signed by this key.
 

@@ -14,18 +14,24 @@ import pytest
 
 from agent.contract import topics
 from agent.contract.canonical_json import canonical_bytes
+from agent.contract.command import Command
 from agent.contract.messages import (
     Alarm,
     AlarmReceipt,
     AlarmUpdate,
+    AuditReceipt,
     BellReading,
     CameraReading,
     CenterBeat,
     ClockState,
+    CommandAudit,
+    CommandReply,
     CpuReading,
     DiskReading,
     Fault,
     Heartbeat,
+    Inspection,
+    InspectionPoint,
     MemoryReading,
     Message,
     SpoolReading,
@@ -75,6 +81,18 @@ MESSAGES: list[Message] = [
     AlarmUpdate(incident_id="i", state="closed", at_us=3, by="김관제", reason="real"),
     Status(pole="gangseo-0142", session="s", state="online", at_us=1),
     CenterBeat(seq=1, at_us=1),
+    CommandReply(pole="p", jti="", payload_sha256="0" * 64, status="refused", at_us=1, code="signature"),
+    CommandAudit(audit_id="a", pole="p", at_us=1, clock=CLOCK, phase="before", payload_sha256="0" * 64),
+    AuditReceipt(audit_id="a", committed_at_us=1),
+    Inspection(
+        inspection_id="i",
+        pole="p",
+        kind="self-test",
+        started_at_us=1,
+        finished_at_us=2,
+        clock=CLOCK,
+        points=[InspectionPoint(name="line", result="pass")],
+    ),
     Heartbeat(pole="p", session="", seq=1, at_us=1, uptime_s=1, agent_version="0", clock=CLOCK),
     Heartbeat(
         pole="p",
@@ -101,6 +119,18 @@ RECORDS: list[Record] = [
     BootRecord(**STATED, service="camera-front", boot_id="b", clean=False),
     DeletionRecord(**STATED, segment="s", sha256="0" * 64, ground="receipt"),
 ]
+COMMAND = Command(
+    iss="kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k",
+    sub="kim",
+    role="crew",
+    aud="gangseo-0142",
+    iat_us=1,
+    exp_us=2,
+    jti="0" * 32,
+    op="mode",
+    args={"mode": "test", "for_s": 600},
+    reason="월례 점검",
+)
 
 
 def schema_of(value: msgspec.Struct) -> dict:
@@ -149,6 +179,10 @@ def test_an_encoded_record_validates(record):
     validate(encode_record(record), schema_of(record))
 
 
+def test_the_payload_of_a_command_validates():
+    validate(canonical_bytes(COMMAND), schema_of(COMMAND))
+
+
 def test_a_message_with_an_unknown_field_validates():
     data = json.loads(encode(MESSAGES[0])) | {"colour": "red"}
     validate(canonical_bytes(data), schema_of(MESSAGES[0]))
@@ -162,7 +196,7 @@ def test_a_wrong_message_does_not_validate(key, value):
 
 
 def test_the_samples_cover_every_message_and_record():
-    sampled = {type(value).__name__ for value in [*MESSAGES, *RECORDS]}
+    sampled = {type(value).__name__ for value in [*MESSAGES, *RECORDS, COMMAND]}
     described = {json.loads(path.read_text(encoding="utf-8"))["$ref"].rsplit("/", 1)[1] for path in SCHEMAS.iterdir()}
     assert described - sampled == {"ServiceStatus"}
 
