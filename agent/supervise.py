@@ -7,7 +7,8 @@ Rules (DESIGN "Shape", STYLE 6):
 * the service manager's watchdog is fed only while every worker has beaten within its `stall_s`;
 * a worker silent for `STALLS_ENDURED` times its `stall_s` ends the process with status 1 even where no watchdog
   does it, so that whoever started the process starts it afresh;
-* SIGTERM and SIGINT set the stop event; workers have `STOP_S` to end; then the process leaves regardless.
+* SIGTERM and SIGINT are noted and looked at every `TICK_S`; workers then have `STOP_S` to end, and the process leaves
+  regardless.
 This is the only place that may catch every exception.
 """
 
@@ -18,6 +19,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from types import FrameType
 
 from agent.clock import Clock
 from agent.service_manager import ServiceManager
@@ -28,7 +30,7 @@ RESTARTS = 5
 WINDOW_S = 60.0
 STOP_S = 4.5
 STALLS_ENDURED = 2
-TICK_S = 0.5
+TICK_S = 0.25
 
 
 class WorkerContext:
@@ -87,6 +89,7 @@ class Supervisor:
         self._stop = threading.Event()
         self._running: list[_Running] = []
         self._stalled_names: list[str] = []
+        self._signalled = False
 
     def request_stop(self) -> None:
         """Ask every worker to end; returns at once."""
@@ -96,12 +99,14 @@ class Supervisor:
         """Start the workers, supervise them until a stop is asked for, and return 0, or 1 when the budget is spent."""
         if catch_signals:
             for number in (signal.SIGTERM, signal.SIGINT):
-                signal.signal(number, lambda *_: self.request_stop())
+                signal.signal(number, self._note_signal)
         self._running = [self._start(worker) for worker in self._workers]
         self._manager.ready()
         log.info("service ready service=%s", self._service)
         status = 0
         while not self._clock.wait(self._stop, TICK_S):
+            if self._signalled:
+                break
             if not all([self._revive(running) for running in self._running]):
                 status = 1
                 break
@@ -112,6 +117,10 @@ class Supervisor:
                 break
         self._manager.stopping()
         return max(status, self._end())
+
+    def _note_signal(self, _number: int, _frame: FrameType | None) -> None:
+        """Only note it: `Event.set` takes a lock that the interrupted wait may hold, and both would hang."""
+        self._signalled = True
 
     def _start(self, worker: Worker, restarts: deque[float] | None = None) -> _Running:
         context = WorkerContext(self._clock, self._stop)

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 log = logging.getLogger(__name__)
 
 STOP_S = 4.5
+SIGNAL_POLL_S = 0.2
 
 
 @dataclass(frozen=True)
@@ -47,9 +48,7 @@ def run_service(
     A worker that still runs after `STOP_S` is left behind as a daemon thread; the caller should leave the process.
     """
     stop = stop or threading.Event()
-    if catch_signals:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: stop.set())
+    signals = _note_signals() if catch_signals else []
     failed: list[str] = []
     threads = [
         threading.Thread(target=_run, args=(service, w, stop, failed), name=w.name, daemon=True) for w in workers
@@ -58,13 +57,23 @@ def run_service(
         thread.start()
     notify("READY=1")
     log.info("service ready service=%s", service)
-    stop.wait()
+    while not stop.wait(SIGNAL_POLL_S):
+        if signals:
+            stop.set()
     notify("STOPPING=1")
     late = _join(threads)
     if late:
         log.error("workers did not stop service=%s workers=%s", service, ",".join(late))
     log.info("service stopped service=%s", service)
     return 1 if failed or late else 0
+
+
+def _note_signals() -> list[int]:
+    """Return a list that SIGTERM and SIGINT fill; the handler takes no lock, for the interrupted wait may hold it."""
+    noted: list[int] = []
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda number, _frame: noted.append(number))
+    return noted
 
 
 def notify(state: str) -> None:

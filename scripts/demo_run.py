@@ -175,7 +175,8 @@ def main() -> int:
     words = _words()
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+        # from a thread of its own: Event.set takes a lock that the interrupted wait may hold
+        signal.signal(number, lambda *_: threading.Thread(target=stop.set).start())
     site = lay_out(words.state.resolve(), words.video, words.rtsp, say)
     before, demo = tally(site), Demo(site)
     try:
