@@ -63,7 +63,7 @@ class BellReport:
         self._session = ""
         self._seq = 0
         self._ours: set[tuple[str, str]] = set()
-        self._status_mono_s = self._heartbeat_mono_s = clock.mono_s()
+        self._status_mono_s = self._heartbeat_mono_s = self._started_mono_s = clock.mono_s()
         self._status_failed = False
 
     def run(self, context: WorkerContext) -> None:
@@ -89,7 +89,7 @@ class BellReport:
         """Return the bell in numbers that moved."""
         snapshot, line, now = self._bell(), self._line(), self._clock.mono_s()
         puback = self._link.health().last_puback_mono_s
-        polled = line.polled_mono_s if line.polled_mono_s is not None else 0.0
+        polled = line.polled_mono_s if line.polled_mono_s is not None else self._started_mono_s
         return BellReading(
             line=line.kind,
             line_poll_age_s=round(now - polled, 3),
