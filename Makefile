@@ -20,7 +20,7 @@ check: setup ## lint, types, import direction, schemas in step with the code
 	$(PY) scripts/contract-schemas --check
 
 test: setup ## every test that needs no pole
-	$(PY) -m pytest -m "not slow and not hardware"
+	$(PY) -m pytest -m "not slow and not hardware" -n 3 --dist loadfile
 
 drill: setup ## the long drills: process kills, crash loops
 	$(PY) -m pytest -m slow
