@@ -5,10 +5,28 @@ from pathlib import Path
 
 TESTS = Path(__file__).parents[1]
 PAGE = TESTS.parent / "docs" / "compliance.md"
-REQUIREMENTS = (
-    "R-AUDIO R-VOICE R-AIM R-PURPOSE R-CRYPT R-NET R-STORE R-INTEGRITY R-RETAIN R-ERASE R-BELL R-LIVE R-INSPECT R-MAINT"
-    " R-ACCESS R-LEDGER R-INTEROP R-QUALITY R-DETECT R-SIGN"
-).split()
+REQUIREMENTS = [
+    "R-AUDIO",
+    "R-VOICE",
+    "R-AIM",
+    "R-PURPOSE",
+    "R-CRYPT",
+    "R-NET",
+    "R-STORE",
+    "R-INTEGRITY",
+    "R-RETAIN",
+    "R-ERASE",
+    "R-BELL",
+    "R-LIVE",
+    "R-INSPECT",
+    "R-MAINT",
+    "R-ACCESS",
+    "R-LEDGER",
+    "R-INTEROP",
+    "R-QUALITY",
+    "R-DETECT",
+    "R-SIGN",
+]
 
 
 def rows() -> list[list[str]]:
