@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 from demo_site import BIN, POLE
-from support.rtsp_server import RtspServer
+from support.rtsp_server import RtspServer, free_port
 from support.rtsp_server import available as rtsp_available
-from support.rtsp_server import free_port
 from support.video import make_clip
 from support.whole_site import WholeSite
 
