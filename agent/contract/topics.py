@@ -32,5 +32,5 @@ def pole_of(topic: str) -> tuple[str, str] | None:
     parts = topic.split("/")
     if len(parts) < 5 or not topic.startswith(f"{ROOT}/") or parts[3] != "up":
         return None
-    kind = "/".join(parts[4:])
-    return (parts[2], kind) if len(parts) == 5 or kind.startswith("test/") and len(parts) == 6 else None
+    is_test = len(parts) == 6 and parts[4] == "test"
+    return (parts[2], "/".join(parts[4:])) if len(parts) == 5 or is_test else None

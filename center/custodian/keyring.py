@@ -61,7 +61,9 @@ class Keyring:
         return row
 
     def adopt(self, zone: str, secret: str) -> RecipientRow:
-        """Take in a key made elsewhere, so that what was sealed to it opens here; its zone's poles get it at the next `create`.
+        """Take in a key made elsewhere, so that what was sealed to it opens here.
+
+        The poles of its zone get its recipient with the zone's next list (`create`).
 
         Raises:
             SealError: not an age X25519 identity, not a zone's name, held already, or it cannot be written.
