@@ -85,9 +85,20 @@ class CameraConfig:
 
 @dataclass(frozen=True)
 class BellConfig:
-    """Bell line and lights as BCM GPIO numbers; `simulate` uses gpiozero's mock pins and a control socket."""
+    """Bell line and lights; `simulate` uses gpiozero's mock pins and a control socket.
 
-    wiring: Literal["no-nc", "no"] = "no-nc"
+    Pins are BCM numbers with driver `gpiozero` (Raspberry Pi), line offsets of `chip` with `gpiod` (Jetson, others).
+    Wiring `eol` reads an end-of-line resistor by `adc` instead of the contact pins: `adc_address` is the chip select
+    of an MCP3008 (None: 0) or the I2C address of an ADS1115 on `adc_bus` (None: 0x48).
+    """
+
+    wiring: Literal["no-nc", "no", "eol"] = "no-nc"
+    driver: Literal["gpiozero", "gpiod"] = "gpiozero"
+    chip: str = "/dev/gpiochip0"
+    adc: Literal["mcp3008", "ads1115"] | None = None
+    adc_channel: int = 0
+    adc_address: int | None = None
+    adc_bus: Path = Path("/dev/i2c-1")
     no_pin: int = 17
     nc_pin: int | None = 27
     white_pin: int = 5

@@ -22,7 +22,7 @@ import stat
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 from urllib.parse import urlsplit
 
 from agent.config import (
@@ -137,8 +137,8 @@ class _Section:
         return {f.name for f in dataclasses.fields(self.kind) if f.default is missing and f.default_factory is missing}
 
 
-_PIN = _whole(0, 27, " (BCM number)")
-_BELL_PIN = _whole(0, 27, " but 3, which shuts a Raspberry Pi down")
+_PIN = _whole(0, 1023, " (BCM number 0..27, or line offset with driver 'gpiod')")
+BCM_LAST = 27
 
 _SECTIONS: Mapping[str, _Section] = {
     "pole": _Section(
@@ -183,8 +183,14 @@ _SECTIONS: Mapping[str, _Section] = {
         BellConfig,
         {
             "wiring": _one_of(BellConfig.__annotations__["wiring"]),
-            "no_pin": _BELL_PIN,
-            "nc_pin": _BELL_PIN,
+            "driver": _one_of(BellConfig.__annotations__["driver"]),
+            "chip": _text,
+            "adc": _one_of(Literal["mcp3008", "ads1115"]),
+            "adc_channel": _whole(0, 7),
+            "adc_address": _whole(0, 0x4B),
+            "adc_bus": _path,
+            "no_pin": _PIN,
+            "nc_pin": _PIN,
             "white_pin": _PIN,
             "red_pin": _PIN,
             "green_pin": _PIN,
@@ -313,23 +319,70 @@ class _Reader:
             )
 
     def _bell_rules(self, bell: dict[str, Any]) -> None:
-        single = bell.get("wiring") == "no"
-        if single and "nc_pin" in bell:
-            self.mistakes.append(
-                "bell.nc_pin: wiring 'no' has no NC contact; remove the key, or write wiring = 'no-nc'"
-            )
+        self._wiring_rules(bell)
+        self._adc_rules(bell)
         pins = {f.name: bell.get(f.name, f.default) for f in dataclasses.fields(BellConfig) if f.name.endswith("_pin")}
-        if single:
-            del pins["nc_pin"]
-            bell["nc_pin"] = None
-        for contact in ("no_pin", "nc_pin"):
-            if pins.get(contact) == GPIO_SHUTDOWN:
-                self.mistakes.append(f"bell.{contact}: found 3, which shuts a Raspberry Pi down; take another pin")
-        users: dict[Any, str] = {}
+        for name in _UNWIRED.get(bell.get("wiring", ""), ()):
+            del pins[name]
+        if bell.get("driver") != "gpiod":
+            self._raspberry_pi_rules(pins)
+        users: dict[Any, str] = dict(_adc_pins(bell))
         for name, pin in pins.items():
             other = users.setdefault(pin, name)
             if other != name:
                 self.mistakes.append(f"bell.{name}: pin {pin} is {other} already; each line needs a pin of its own")
+
+    def _wiring_rules(self, bell: dict[str, Any]) -> None:
+        if bell.get("wiring") == "no":
+            if "nc_pin" in bell:
+                self.mistakes.append(
+                    "bell.nc_pin: wiring 'no' has no NC contact; remove the key, or write wiring = 'no-nc'"
+                )
+            bell["nc_pin"] = None
+        if bell.get("wiring") == "eol":
+            for name in ("no_pin", "nc_pin"):
+                if name in bell:
+                    self.mistakes.append(f"bell.{name}: wiring 'eol' has one input, the adc; remove the key")
+            if "adc" not in bell and not bell.get("simulate"):
+                self.mistakes.append("bell.adc: is missing; wiring 'eol' needs adc = 'mcp3008' or 'ads1115'")
+
+    def _adc_rules(self, bell: dict[str, Any]) -> None:
+        if bell.get("wiring") != "eol":
+            for name in ("adc", "adc_channel", "adc_address", "adc_bus"):
+                if name in bell:
+                    self.mistakes.append(f"bell.{name}: only for wiring 'eol'; remove the key, or write wiring = 'eol'")
+            return
+        kind = str(bell.get("adc"))
+        if kind == "mcp3008" and bell.get("driver") == "gpiod":
+            self.mistakes.append("bell.adc: 'mcp3008' needs driver 'gpiozero'; take an 'ads1115' on this board")
+        for name, (low, high, why) in _ADC_RANGES.get(kind, {}).items():
+            if name in bell and not low <= bell[name] <= high:
+                self.mistakes.append(f"bell.{name}: found {bell[name]}, allowed for '{kind}' is {low}..{high}{why}")
+
+    def _raspberry_pi_rules(self, pins: dict[str, Any]) -> None:
+        for name, pin in pins.items():
+            if isinstance(pin, int) and pin > BCM_LAST:
+                self.mistakes.append(
+                    f"bell.{name}: found {pin}, allowed is a BCM number 0..{BCM_LAST}; or write driver = 'gpiod'"
+                )
+            elif pin == GPIO_SHUTDOWN and name in ("no_pin", "nc_pin"):
+                self.mistakes.append(f"bell.{name}: found 3, which shuts a Raspberry Pi down; take another pin")
+
+
+_UNWIRED: Mapping[str, tuple[str, ...]] = {"no": ("nc_pin",), "eol": ("no_pin", "nc_pin")}
+_ADC_RANGES: Mapping[str, Mapping[str, tuple[int, int, str]]] = {
+    "mcp3008": {"adc_channel": (0, 7, ""), "adc_address": (0, 1, " (the chip select)")},
+    "ads1115": {"adc_channel": (0, 3, ""), "adc_address": (0x48, 0x4B, " (0x48..0x4b, by its ADDR pin)")},
+}
+
+
+def _adc_pins(bell: Mapping[str, Any]) -> dict[int, str]:
+    """Return the pins of a Raspberry Pi that the ADC's bus takes."""
+    if bell.get("wiring") != "eol" or bell.get("driver") == "gpiod":
+        return {}
+    if bell.get("adc") == "mcp3008":
+        return dict.fromkeys((9, 10, 11, 7 if bell.get("adc_address") == 1 else 8), "the MCP3008's")
+    return dict.fromkeys((2, 3), "the ADS1115's") if bell.get("adc") == "ads1115" else {}
 
 
 _ADDRESSES: Mapping[str, re.Pattern[str]] = {

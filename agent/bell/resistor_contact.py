@@ -13,7 +13,7 @@ drift is told when it begins to stand and when it ends; what the line knows surv
 
 from collections.abc import Callable
 
-from agent.bell.adc_reader import AdcReader
+from agent.bell.adc_reader import AdcReader, SimulatedAdc
 from agent.bell.contact import Edge, Levels
 from agent.bell.resistor_line import Drift, ResistorLine
 
@@ -23,6 +23,7 @@ LEVELS = {
     "cut": Levels(False, False),
     "short": Levels(True, True),
 }
+SIMULATED = {"idle": 500.0, "pressed": 195.0, "cut": 1000.0, "short": 0.0}
 
 
 class ResistorContact:
@@ -54,3 +55,20 @@ class ResistorContact:
     def close(self) -> None:
         """Let go of the converter."""
         self._reader.close()
+
+
+class SimulatedResistorButton:
+    """The button of a simulated pole with an end-of-line resistor."""
+
+    def __init__(self, adc: SimulatedAdc) -> None:
+        self._adc = adc
+
+    def set(self, line: str) -> None:
+        """Bring the line to idle, pressed, cut or short.
+
+        Raises:
+            ValueError: no such line state.
+        """
+        if line not in SIMULATED:
+            raise ValueError(f"line {line!r} is unknown; use one of {', '.join(SIMULATED)}")
+        self._adc.set(SIMULATED[line])

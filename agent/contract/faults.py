@@ -328,6 +328,15 @@ _ALL = (
         "replace the bell's switch",
     ),
     FaultText(
+        "bell-line-drift",
+        "major",
+        "bell",
+        "비상벨 선의 저항이 변함(침수 또는 부식)",
+        "the resistance of the bell's line drifts: water or corrosion",
+        "단자와 접속부의 물기와 부식을 점검하십시오",
+        "look for water and corrosion at the terminals and joints",
+    ),
+    FaultText(
         "bell-line-unsupervised",
         "minor",
         "bell",

@@ -137,6 +137,52 @@ def test_two_lines_do_not_share_a_pin(tmp_path):
     assert "is no_pin already" in only_mistake(tmp_path, "# red_pin = 6", "red_pin = 17")
 
 
+EOL = 'wiring = "eol"\nadc = "mcp3008"'
+
+
+def bell_of(tmp_path, keys):
+    path = tmp_path / "pole.toml"
+    path.write_text(example_with('# wiring = "no-nc"', keys), encoding="utf-8")
+    return load_config(path, environ=NOWHERE).bell
+
+
+def bell_mistakes(tmp_path, keys):
+    return mistakes_of(tmp_path, example_with('# wiring = "no-nc"', keys))
+
+
+def test_an_end_of_line_resistor_names_its_converter(tmp_path):
+    bell = bell_of(tmp_path, 'wiring = "eol"\nadc = "ads1115"\nadc_channel = 3\nadc_address = 0x49')
+    assert (bell.adc, bell.adc_channel, bell.adc_address) == ("ads1115", 3, 0x49)
+    assert bell_of(tmp_path, EOL).adc_address is None
+    assert "'mcp3008' or 'ads1115'" in bell_mistakes(tmp_path, 'wiring = "eol"')[0]
+
+
+@pytest.mark.parametrize(
+    ("keys", "mistake"),
+    [
+        (f"{EOL}\nno_pin = 17", "bell.no_pin: wiring 'eol' has one input"),
+        (f"{EOL}\nadc_address = 72", "bell.adc_address: found 72, allowed for 'mcp3008' is 0..1"),
+        (f"{EOL}\nadc_channel = 8", "bell.adc_channel: found 8, allowed is a whole number 0..7"),
+        (f'{EOL}\ndriver = "gpiod"', "bell.adc: 'mcp3008' needs driver 'gpiozero'"),
+        (f"{EOL}\nwhite_pin = 8", "bell.white_pin: pin 8 is the MCP3008's already"),
+        (f"{EOL}\nadc_address = 1\nwhite_pin = 7", "bell.white_pin: pin 7 is the MCP3008's already"),
+        ('wiring = "eol"\nadc = "ads1115"\nadc_channel = 4', "allowed for 'ads1115' is 0..3"),
+        ('wiring = "eol"\nadc = "ads1115"\nadc_address = 0', "allowed for 'ads1115' is 72..75 (0x48..0x4b"),
+        ('wiring = "eol"\nadc = "ads1115"\nred_pin = 3', "bell.red_pin: pin 3 is the ADS1115's already"),
+        ("adc_channel = 0", "bell.adc_channel: only for wiring 'eol'"),
+        ("no_pin = 112", "bell.no_pin: found 112, allowed is a BCM number 0..27; or write driver = 'gpiod'"),
+    ],
+)
+def test_a_line_that_cannot_be_wired_so_is_refused_with_its_key(tmp_path, keys, mistake):
+    (found,) = bell_mistakes(tmp_path, keys)
+    assert mistake in found
+
+
+def test_gpiod_counts_lines_of_its_chip_and_knows_no_shutdown_pin(tmp_path):
+    bell = bell_of(tmp_path, 'driver = "gpiod"\nchip = "/dev/gpiochip1"\nno_pin = 112\nnc_pin = 3')
+    assert (bell.driver, bell.chip, bell.no_pin, bell.nc_pin) == ("gpiod", "/dev/gpiochip1", 112, 3)
+
+
 def test_a_file_that_is_not_toml_is_one_mistake_with_its_line(tmp_path):
     assert "line 2" in mistakes_of(tmp_path, "[pole]\nid = gangseo\n")[0]
 
