@@ -1,31 +1,35 @@
 """The alarm: from a press to a person's answer. Pure: frozen values, one method per event.
 
-    ready -> calling -> received -> answered -> ready
-             (press)    (center's   (operator)  (operator
-                         receipt)                closes)
+    ready -> calling -> received -> seen -> answered -> dispatched -> ready
+             (press)    (center's   (an operator's word each; any may be left out)  (operator
+                         receipt)                                                    closes)
 
 Rules:
-* latched: only the center's words lead out of `calling`, `received` and `answered`; a release does nothing;
+* latched: only the center's words lead out of `calling` and beyond; a release does nothing, the citizen cannot cancel;
 * `received` needs the center's receipt of every press; a PUBACK is not delivery (DESIGN decision 8);
-* a press in an open incident is a new alarm of the same incident with the next `press_number`; one that a person has
-  answered stays answered (the center does the same); after closing, the next press begins a new incident;
+* a press in an open incident is a new alarm of the same incident with the next `press_number`; what a person has said
+  stays said (the center does the same); after closing, the next press begins a new incident that names the closed one;
+* an operator's word only leads forward: a `seen` after `answered` changes nothing;
 * a close that crosses a press of that incident on its way does not close it, for nobody has seen that press: such a
   close meets an unreceipted alarm, or is older (`at_us`) than the newest receipt (`committed_at_us`), both center time;
 * without a receipt an alarm is sent again after `RESEND_S`, then every last value; all of them, oldest first, at each
-  new connection; after `SIREN_S` the siren goes on;
+  new connection; `NOT_RECEIVED_S` after the last press the light says so, `SIREN_S` after any the siren goes on;
 * a receipt or update for something unknown changes nothing and is counted.
 Actions are carried out in their order: the caller shows the light first, then stores, then publishes.
 """
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, get_args
 
 from agent.bell.indicator import LightState
 from agent.contract.messages import Alarm, AlarmReceipt, AlarmUpdate, ClockState
 
-Phase = Literal["ready", "calling", "received", "answered"]
+Phase = Literal["ready", "calling", "received", "seen", "answered", "dispatched"]
+Word = Literal["open", "seen", "answered", "dispatched"]
+WORDS: tuple[Word, ...] = get_args(Word)
 
 RESEND_S = (2.0, 4.0, 8.0, 15.0)
+NOT_RECEIVED_S = 2.0
 SIREN_S = 15.0
 
 
@@ -41,6 +45,7 @@ class Press:
     line: Literal["pressed", "cut", "short", "contact-fault"] = "pressed"
     held_at_boot: bool = False
     simulated: bool = False
+    mode: Literal["normal", "maintenance"] = "normal"
 
 
 @dataclass(frozen=True)
@@ -88,14 +93,19 @@ Step = tuple["AlarmState", tuple[Action, ...]]
 
 @dataclass(frozen=True)
 class AlarmState:
-    """Everything the bell must remember; all but `presses` and `ignored` comes back from the outbox after a restart."""
+    """Everything the bell must remember; all but `presses` and `ignored` comes back from the outbox after a restart.
+
+    `word` is the furthest an operator has said of the open incident; `previous_incident_id` is the one before it, or
+    the last one while none is open.
+    """
 
     pole: str
     incident_id: str | None = None
     press_number: int = 0
-    answered: bool = False
+    word: Word = "open"
     waiting: tuple[Waiting, ...] = ()
     receipted_at_us: int = 0
+    previous_incident_id: str = ""
     presses: int = 0
     ignored: int = 0
 
@@ -106,15 +116,17 @@ class AlarmState:
             return "calling"
         if self.incident_id is None:
             return "ready"
-        return "answered" if self.answered else "received"
+        return "received" if self.word == "open" else self.word
 
     def light(self, now_mono_s: float, *, in_service: bool) -> LightState:
         """Return what the citizen must see; white only while a press is certain to reach a person."""
         if self.waiting:
-            late = any(now_mono_s - waiting.pressed_mono_s >= SIREN_S for waiting in self.waiting)
-            return LightState.SIREN if late else LightState.CALLING
+            ages_s = [now_mono_s - waiting.pressed_mono_s for waiting in self.waiting]
+            if max(ages_s) >= SIREN_S:
+                return LightState.SIREN
+            return LightState.NOT_RECEIVED if min(ages_s) >= NOT_RECEIVED_S else LightState.CALLING
         if self.incident_id is not None:
-            return LightState.ANSWERED if self.answered else LightState.RECEIVED
+            return LightState.ANSWERED if self.word in ("answered", "dispatched") else LightState.RECEIVED
         return LightState.READY if in_service else LightState.OUT_OF_SERVICE
 
     def pressed(self, press: Press) -> Step:
@@ -129,6 +141,8 @@ class AlarmState:
             line=press.line,
             held_at_boot=press.held_at_boot,
             simulated=press.simulated,
+            mode=press.mode,
+            previous_incident_id=self.previous_incident_id,
         )
         waiting = Waiting(alarm, press.at_mono_s, press.at_mono_s + RESEND_S[0])
         state = replace(
@@ -150,15 +164,18 @@ class AlarmState:
         return replace(self, waiting=rest, receipted_at_us=newest_us), (StoreReceipt(receipt, found[0].pressed_mono_s),)
 
     def updated(self, update: AlarmUpdate) -> Step:
-        """An operator answered or closed an incident."""
+        """An operator saw, answered, dispatched or closed an incident."""
         if update.incident_id != self.incident_id:
             return replace(self, ignored=self.ignored + 1), ()
-        if update.state == "answered":
-            return replace(self, answered=True), (StoreUpdate(update),)
+        if update.state != "closed":
+            if WORDS.index(update.state) <= WORDS.index(self.word):
+                return self, ()
+            return replace(self, word=update.state), (StoreUpdate(update),)
         unseen = any(waiting.alarm.incident_id == update.incident_id for waiting in self.waiting)
         if unseen or update.at_us < self.receipted_at_us:
-            return replace(self, answered=self.answered and not unseen, ignored=self.ignored + 1), ()
-        return replace(self, incident_id=None, press_number=0, answered=False), (StoreUpdate(update),)
+            return replace(self, word="open" if unseen else self.word, ignored=self.ignored + 1), ()
+        closed = replace(self, incident_id=None, press_number=0, word="open", previous_incident_id=update.incident_id)
+        return closed, (StoreUpdate(update),)
 
     def connected(self, now_mono_s: float) -> Step:
         """The link is up: everything unreceipted goes out now, oldest first, and its schedule begins anew."""

@@ -15,11 +15,11 @@ ON, OFF = gpiod_line.Value.ACTIVE, gpiod_line.Value.INACTIVE
 
 
 class GpiodIndicator:
-    """Four outputs of `chip` (a path such as /dev/gpiochip0), by line offset."""
+    """Four or five outputs of `chip` (a path such as /dev/gpiochip0), by line offset."""
 
     def __init__(self, chip: str, pins: LampPins) -> None:
         self._chip = chip
-        self._lines = {"white": pins.white, "red": pins.red, "green": pins.green, "siren": pins.siren}
+        self._lines = pins.fitted()
         self._request: gpiod.LineRequest | None = None
 
     def open(self) -> None:
@@ -34,7 +34,7 @@ class GpiodIndicator:
             ) from exc
 
     def drive(self, lamps: Lamps) -> None:
-        """Set the four outputs at once."""
+        """Set the outputs at once."""
         if self._request is None:
             return
         try:

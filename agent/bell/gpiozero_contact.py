@@ -90,7 +90,7 @@ class GpiozeroContact:
         def changed(_ticks: object, state: object) -> None:
             on_edge(Edge(name, not state, self._now_mono_s()))
 
-        pin = _pulled_up_input(factory, number)
+        pin = pulled_up_input(factory, number)
         pin.bounce = None
         pin.edges = "both"
         pin.when_changed = changed
@@ -98,7 +98,7 @@ class GpiozeroContact:
         return pin
 
 
-def _pulled_up_input(factory: Any, number: int) -> Any:
+def pulled_up_input(factory: Any, number: int) -> Any:
     """Return the pin; one that is an input with pull-up already is left alone (a mock pin would jump to its pull)."""
     pin = factory.pin(number)
     if pin.function != "input":
@@ -112,8 +112,8 @@ class SimulatedButton:
     """The button of a simulated pole: drives the mock pins as a hand, a knife or water would."""
 
     def __init__(self, factory: Any, no_pin: int, nc_pin: int | None) -> None:
-        self._no = _pulled_up_input(factory, no_pin)
-        self._nc = None if nc_pin is None else _pulled_up_input(factory, nc_pin)
+        self._no = pulled_up_input(factory, no_pin)
+        self._nc = None if nc_pin is None else pulled_up_input(factory, nc_pin)
         self.set("idle")
 
     def set(self, line: str) -> None:

@@ -12,7 +12,7 @@ from agent.errors import HardwareError
 
 
 class GpiozeroIndicator:
-    """Four outputs, active high; `make_factory` is called at `open`."""
+    """Four or five outputs, active high; `make_factory` is called at `open`."""
 
     def __init__(self, make_factory: Callable[[], Any], pins: LampPins) -> None:
         self._make_factory = make_factory
@@ -23,8 +23,8 @@ class GpiozeroIndicator:
         """Take the outputs, all off."""
         try:
             factory = self._make_factory()
-            for name in ("white", "red", "green", "siren"):
-                self._devices[name] = gpiozero.DigitalOutputDevice(getattr(self._numbers, name), pin_factory=factory)
+            for name, number in self._numbers.fitted().items():
+                self._devices[name] = gpiozero.DigitalOutputDevice(number, pin_factory=factory)
         except pin_errors() as exc:
             self.close()
             raise HardwareError(f"lamp outputs {self._numbers} cannot be used: {exc}") from exc

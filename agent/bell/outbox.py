@@ -14,6 +14,7 @@ Rules:
 import contextlib
 import sqlite3
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -29,6 +30,7 @@ KEEP_DAYS = 30
 KEEP_ROWS = 10_000
 KEEP_DAMAGED = 3
 WINDOWS = 50
+STATES = "open seen answered dispatched closed"  # of an incident, in their order
 
 _SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS alarm (
@@ -99,7 +101,7 @@ class Outbox:
             )
 
     def update(self, update: AlarmUpdate) -> None:
-        """Commit what an operator did; a closed incident stays closed.
+        """Commit what an operator did; it only leads forward, and a closed incident stays closed.
 
         Raises:
             OutboxError: it is not on disk.
@@ -107,8 +109,11 @@ class Outbox:
         with self._commit() as db:
             db.execute(
                 "UPDATE incident SET state = ?, at_us = ?, by_whom = ?, reason = ?"
-                " WHERE incident_id = ? AND state <> 'closed'",
-                (update.state, update.at_us, update.by, update.reason, update.incident_id),
+                " WHERE incident_id = ? AND instr(?, state) < instr(?, ?)",
+                (
+                    *(update.state, update.at_us, update.by, update.reason, update.incident_id),
+                    *(STATES, STATES, update.state),
+                ),
             )
 
     def load(self, pole: str, now_mono_s: float) -> AlarmState:
@@ -120,14 +125,21 @@ class Outbox:
         with self._commit() as db:
             rows = db.execute("SELECT payload FROM alarm WHERE committed_at_us IS NULL ORDER BY seq").fetchall()
             last = db.execute(
-                "SELECT a.incident_id, a.press_number, i.state FROM alarm a JOIN incident i USING (incident_id)"
-                " ORDER BY a.seq DESC LIMIT 1"
+                "SELECT a.incident_id, a.press_number, i.state, a.payload FROM alarm a"
+                " JOIN incident i USING (incident_id) ORDER BY a.seq DESC LIMIT 1"
             ).fetchone()
             newest = db.execute("SELECT coalesce(max(committed_at_us), 0) FROM alarm").fetchone()[0]
         waiting = tuple(Waiting(alarm, now_mono_s, now_mono_s) for alarm in _readable(rows))
-        if last is None or last[2] == "closed":
-            return AlarmState(pole, waiting=waiting, receipted_at_us=newest)
-        return AlarmState(pole, last[0], last[1], last[2] == "answered", waiting, newest)
+        state = AlarmState(pole, waiting=waiting, receipted_at_us=newest)
+        if last is None:
+            return state
+        incident_id, press_number, word, payload = last
+        if word == "closed":
+            return replace(state, previous_incident_id=incident_id)
+        before = "".join(alarm.previous_incident_id for alarm in _readable([(payload,)]))
+        return replace(
+            state, incident_id=incident_id, press_number=press_number, word=word, previous_incident_id=before
+        )
 
     def windows(self, since_us: int) -> list[OpenIncident]:
         """Return the presses whose footage goes first: unreceipted, not closed, or later than `since_us`; newest first.

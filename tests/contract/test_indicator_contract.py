@@ -10,7 +10,7 @@ from agent.bell.gpiozero_indicator import GpiozeroIndicator, LampPins
 from agent.bell.indicator import Lamps, LightState, RecordingIndicator, lamps_for
 from agent.errors import HardwareError
 
-PINS = LampPins(white=5, red=6, green=13, siren=19)
+PINS = LampPins(white=5, red=6, green=13, siren=19, call112=26)
 
 
 def gpiozero_indicator():
@@ -45,6 +45,15 @@ def test_it_shows_what_it_is_told(indicator, state):
     indicator.open()
     indicator.drive(lamps_for(state, 0.0))
     assert indicator.lit() == lamps_for(state, 0.0)
+
+
+def test_a_sign_that_is_not_fitted_is_left_out():
+    factory = mock_factory()
+    indicator = GpiozeroIndicator(lambda: factory, LampPins(white=5, red=6, green=13, siren=19))
+    indicator.open()
+    indicator.drive(lamps_for(LightState.SIREN, 0.0))
+    assert indicator.lit() == Lamps(red=True, siren=True)
+    indicator.close()
 
 
 def test_closing_switches_off_and_twice_is_harmless(indicator):

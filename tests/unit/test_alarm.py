@@ -66,6 +66,40 @@ def test_answered_then_closed_then_ready(received):
     assert state.light(0.0, in_service=False) is LightState.OUT_OF_SERVICE
 
 
+def test_after_2_seconds_without_a_receipt_the_light_says_so_until_the_next_press(calling):
+    assert calling.light(101.9, in_service=True) is LightState.CALLING
+    assert calling.light(102.0, in_service=True) is LightState.NOT_RECEIVED
+    again = calling.pressed(press(2, at=105.0))[0]
+    assert again.light(105.0, in_service=True) is LightState.CALLING
+
+
+def test_seen_keeps_the_light_of_received_and_is_remembered(received):
+    state, actions = received.updated(update("seen"))
+    assert (state.phase, actions) == ("seen", (StoreUpdate(update("seen")),))
+    assert state.light(0.0, in_service=True) is LightState.RECEIVED
+
+
+def test_dispatched_is_green_with_or_without_an_answer_before(received):
+    for state in (received, received.updated(update("answered"))[0]):
+        after, actions = state.updated(update("dispatched"))
+        assert (after.phase, actions) == ("dispatched", (StoreUpdate(update("dispatched")),))
+        assert after.light(0.0, in_service=True) is LightState.ANSWERED
+
+
+@pytest.mark.parametrize("late", ["seen", "answered", "dispatched"])
+def test_a_word_that_comes_late_leads_nowhere_back(received, late):
+    state = received.updated(update("dispatched"))[0]
+    assert state.updated(update(late)) == (state, ())
+
+
+def test_an_incident_names_the_one_closed_before_it_in_each_of_its_presses(received):
+    state = received.updated(update("closed"))[0]
+    state, (store, _) = state.pressed(press(2))
+    assert store.alarm.previous_incident_id == "incident-1"
+    _, (store, _) = state.pressed(press(3))
+    assert (store.alarm.incident_id, store.alarm.previous_incident_id) == ("incident-2", "incident-1")
+
+
 def test_a_press_in_an_open_incident_joins_it(received):
     state, (store, _) = received.pressed(press(2))
     assert (store.alarm.alarm_id, store.alarm.incident_id, store.alarm.press_number) == ("alarm-2", "incident-1", 2)
@@ -103,7 +137,7 @@ def test_a_close_older_than_the_newest_receipt_closes_nothing(received):
     assert state.updated(update("closed", at_us=40))[0].phase == "ready"
 
 
-@pytest.mark.parametrize("state", ["answered", "closed"])
+@pytest.mark.parametrize("state", ["seen", "answered", "dispatched", "closed"])
 def test_a_word_on_an_unknown_incident_is_counted_and_changes_nothing(received, state):
     after, actions = received.updated(update(state, "somebody-else"))
     assert actions == ()
@@ -137,7 +171,7 @@ def test_a_new_connection_sends_everything_at_once_oldest_first_and_begins_the_s
 
 
 def test_the_siren_goes_on_after_15_seconds_and_off_with_the_receipt(calling):
-    assert calling.light(114.9, in_service=True) is LightState.CALLING
+    assert calling.light(114.9, in_service=True) is LightState.NOT_RECEIVED
     assert calling.light(115.0, in_service=True) is LightState.SIREN
     assert calling.receipted(receipt("alarm-1"))[0].light(120.0, in_service=True) is LightState.RECEIVED
 
@@ -161,7 +195,7 @@ events = st.lists(
         st.just("connect"),
         st.just("tick"),
         st.tuples(st.just("receipt"), st.integers(1, 9)),
-        st.tuples(st.sampled_from(["answered", "closed"]), st.integers(1, 9), st.integers(0, 50)),
+        st.tuples(st.sampled_from(["seen", "answered", "dispatched", "closed"]), st.integers(1, 9), st.integers(0, 50)),
     ),
     max_size=40,
 )

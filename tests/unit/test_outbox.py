@@ -2,6 +2,7 @@
 
 import sqlite3
 
+import msgspec
 import pytest
 
 from agent.bell.outbox import KEEP_DAMAGED, KEEP_ROWS, Outbox, OutboxError
@@ -71,6 +72,23 @@ def test_the_state_of_the_incident_survives(outbox, clock):
     assert again(outbox, clock).phase == "answered"
     outbox.update(update("closed"))
     assert again(outbox, clock).phase == "ready"
+
+
+def test_an_operator_s_words_lead_only_forward(outbox, clock):
+    outbox.add(alarm(1, clock))
+    outbox.receipt(AlarmReceipt(alarm_id="a1", committed_at_us=9))
+    for word, phase in (("seen", "seen"), ("dispatched", "dispatched"), ("answered", "dispatched")):
+        outbox.update(update(word))
+        assert again(outbox, clock).phase == phase
+
+
+def test_the_incident_before_is_known_after_a_restart_whether_one_is_open_or_not(outbox, clock):
+    outbox.add(alarm(1, clock, "first"))
+    outbox.update(update("closed", "first"))
+    assert again(outbox, clock).previous_incident_id == "first"
+    outbox.add(msgspec.structs.replace(alarm(2, clock, "second"), previous_incident_id="first"))
+    state = again(outbox, clock)
+    assert (state.incident_id, state.previous_incident_id) == ("second", "first")
 
 
 def test_every_call_twice_is_as_once(outbox, clock):
