@@ -3,23 +3,29 @@
 Rules:
 * one row per `alarm_id`; the same alarm twice gives the same row, and so the same receipt, twice;
 * an incident belongs to the pole that opened it; another pole's press on it is refused (ContractError);
-* a press after the close opens the incident again: somebody stands at the pole, whatever was clicked before;
-* what a person did is queued in the same commit (`down_queue`), so an answer that the page showed is sent.
+* what may happen to an incident is decided in `incident.py`; here it is read, written, told and queued in one commit:
+  the row, its act, its event and the word to the pole;
+* a test press has its own table and never enters an incident, a list or a count; one that names an incident of real
+  presses is counted there, for in doubt it is real.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from sqlite3 import Row
-from typing import Literal
+from typing import Any, Literal
 
 from agent.contract.errors import ContractError
-from agent.contract.messages import Alarm, AlarmUpdate, encode
+from agent.contract.messages import Alarm, AlarmUpdate
 from center.errors import ConflictError
+from center.store.answer_times import AnswerTimes, Call, summary
 from center.store.database import Database
+from center.store.down_queue import DownQueue, DownRow
 from center.store.events import Events
+from center.store.incident import REASONS as REASONS
+from center.store.incident import IncidentRow, opened
+from center.store.incident import Reason as Reason
 
-Reason = Literal["real", "malfunction", "mistake", "prank", "inspection", "other"]
-REASONS: tuple[Reason, ...] = ("real", "malfunction", "mistake", "prank", "inspection", "other")
+Act = Literal["opened", "pressed", "seen", "answered", "taken-over", "dispatched", "closed"]
 
 
 @dataclass(frozen=True)
@@ -33,36 +39,35 @@ class AlarmRow:
     pressed_at_us: int
     line: str
     committed_at_us: int
+    mode: str = "normal"
 
 
 @dataclass(frozen=True)
-class IncidentRow:
-    """Presses that belong together. `state` is open (nobody answered), answered or closed."""
+class TestPressRow:
+    """One press in test mode: a trace for the inspection, never an alarm."""
 
+    __test__ = False  # pytest would take it for a test
+
+    alarm_id: str
     incident_id: str
     pole: str
-    state: Literal["open", "answered", "closed"]
-    presses: int
+    press_number: int
+    pressed_at_us: int
     line: str
-    simulated: bool
-    first_pressed_at_us: int
-    last_pressed_at_us: int
-    opened_at_us: int
-    answered_at_us: int | None
-    answered_by: str
-    closed_at_us: int | None
-    closed_by: str
-    reason: str
+    committed_at_us: int
 
 
 @dataclass(frozen=True)
-class DownRow:
-    """One message that waits to be published to `down/<kind>` of `pole`."""
+class ActRow:
+    """One thing that happened to an incident in its `call`; `detail` is who was sent, the reason or the alarm's id."""
 
     id: int
-    pole: str
-    kind: str
-    payload: bytes
+    incident_id: str
+    call: int
+    act: Act
+    at_us: int
+    by: str
+    detail: str
 
 
 class Alarms:
@@ -72,6 +77,9 @@ class Alarms:
         self._database = database
         self._events = events
         self._now_us = now_us
+        self._down = DownQueue(database, now_us)
+
+    # --- presses ---
 
     def commit(self, alarm: Alarm, raw: bytes) -> AlarmRow:
         """Store one press durably; when this returns, a receipt may be sent.
@@ -81,55 +89,54 @@ class Alarms:
             StoreError: not stored; no receipt may be sent.
         """
         with self._database.transaction():
-            known = self._alarm(alarm.alarm_id)
+            known = self._alarm(alarm)
             if known is not None:
-                if known.pole != alarm.pole:
-                    raise ContractError(f"alarm {alarm.alarm_id} belongs to pole {known.pole}, not {alarm.pole}")
                 return known
-            self._press(alarm)
+            incident = self._press(alarm)
             row = AlarmRow(
-                alarm.alarm_id,
-                alarm.incident_id,
-                alarm.pole,
-                alarm.press_number,
-                alarm.pressed_at_us,
-                alarm.line,
-                self._now_us(),
+                alarm_id=alarm.alarm_id,
+                incident_id=alarm.incident_id,
+                pole=alarm.pole,
+                press_number=alarm.press_number,
+                pressed_at_us=alarm.pressed_at_us,
+                line=alarm.line,
+                committed_at_us=incident.changed_at_us,
+                mode=alarm.mode,
             )
-            self._database.write(
-                "INSERT INTO alarm VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                (*(getattr(row, name) for name in AlarmRow.__dataclass_fields__), raw),
-            )
+            self._insert("alarm", {**vars(row), "raw": raw})
             told = {"pole": alarm.pole, "incident_id": alarm.incident_id, "alarm_id": alarm.alarm_id}
             self._events.append("alarm", {**told, "press_number": alarm.press_number, "simulated": alarm.simulated})
         return row
 
-    def _press(self, alarm: Alarm) -> None:
-        """Open the incident, or count the press in it; a closed one opens again."""
-        known = self.get(alarm.incident_id)
-        if known is None:
-            self._database.write(
-                "INSERT INTO incident (incident_id, pole, state, presses, line, simulated, first_pressed_at_us,"
-                " last_pressed_at_us, opened_at_us) VALUES (?, ?, 'open', 1, ?, ?, ?, ?, ?)",
-                (
-                    alarm.incident_id,
-                    alarm.pole,
-                    alarm.line,
-                    alarm.simulated,
-                    alarm.pressed_at_us,
-                    alarm.pressed_at_us,
-                    self._now_us(),
-                ),
+    def commit_test(self, alarm: Alarm, raw: bytes) -> TestPressRow | AlarmRow:
+        """Store one press in test mode durably; one on an incident of real presses is committed as real.
+
+        Raises:
+            ContractError: the alarm is known from another pole.
+            StoreError: not stored; no receipt may be sent.
+        """
+        with self._database.transaction():
+            if self._alarm(alarm) is not None or self.get(alarm.incident_id) is not None:
+                return self.commit(alarm, raw)
+            known = self._test_press(alarm)
+            if known is not None:
+                return known
+            row = TestPressRow(
+                alarm_id=alarm.alarm_id,
+                incident_id=alarm.incident_id,
+                pole=alarm.pole,
+                press_number=alarm.press_number,
+                pressed_at_us=alarm.pressed_at_us,
+                line=alarm.line,
+                committed_at_us=self._now_us(),
             )
-            return
-        if known.pole != alarm.pole:
-            raise ContractError(f"incident {alarm.incident_id} belongs to pole {known.pole}, not {alarm.pole}")
-        self._database.write(
-            "UPDATE incident SET presses = presses + 1, state = iif(state = 'closed', 'open', state),"
-            " simulated = simulated AND ?, first_pressed_at_us = min(first_pressed_at_us, ?),"
-            " last_pressed_at_us = max(last_pressed_at_us, ?) WHERE incident_id = ?",
-            (alarm.simulated, alarm.pressed_at_us, alarm.pressed_at_us, alarm.incident_id),
-        )
+            self._insert("test_press", {**vars(row), "raw": raw})
+            self._events.append("test-press", {"pole": alarm.pole, "alarm_id": alarm.alarm_id})
+        return row
+
+    def holds(self, alarm_id: str) -> bool:
+        """Return whether a real press with this id is stored."""
+        return self._database.row("SELECT 1 FROM alarm WHERE alarm_id = ?", (alarm_id,)) is not None
 
     def presses(self, incident_id: str) -> Sequence[AlarmRow]:
         """Return the presses of an incident in the order of their commit."""
@@ -138,6 +145,17 @@ class Alarms:
             (incident_id,),
         )
         return [AlarmRow(**dict(row)) for row in rows]
+
+    def test_presses(self, since_us: int = 0, limit: int = 200) -> Sequence[TestPressRow]:
+        """Return the test presses committed since `since_us`, newest first."""
+        rows = self._database.rows(
+            f"SELECT {_TEST} FROM test_press WHERE committed_at_us >= ?"  # noqa: S608
+            " ORDER BY committed_at_us DESC, alarm_id LIMIT ?",
+            (since_us, limit),
+        )
+        return [TestPressRow(**dict(row)) for row in rows]
+
+    # --- incidents ---
 
     def get(self, incident_id: str) -> IncidentRow | None:
         """Return one incident, or None."""
@@ -152,94 +170,161 @@ class Alarms:
             rows = self._database.rows("SELECT * FROM incident ORDER BY opened_at_us DESC LIMIT ?", (limit,))
         return [_incident(row) for row in rows]
 
-    def answer(self, incident_id: str, by: str) -> IncidentRow:
-        """Note that `by` answered and queue the word to the pole; answering twice changes nothing.
+    def acts(self, incident_id: str) -> Sequence[ActRow]:
+        """Return what happened to an incident, in order."""
+        rows = self._database.rows("SELECT * FROM incident_act WHERE incident_id = ? ORDER BY id", (incident_id,))
+        return [ActRow(**dict(row)) for row in rows]
+
+    def seen(self, incident_id: str, by: str) -> IncidentRow:
+        """Note that its card was on `by`'s screen; only the first time changes anything.
 
         Raises:
-            ConflictError: no such incident, or it is closed.
+            ConflictError: no such incident.
         """
-        with self._database.transaction():
-            known = self._known(incident_id)
-            if known.state == "answered":
-                return known
-            if known.state == "closed":
-                raise ConflictError(f"incident {incident_id} is closed already by {known.closed_by}")
-            at_us = self._now_us()
-            self._database.write(
-                "UPDATE incident SET state = 'answered', answered_at_us = ?, answered_by = ? WHERE incident_id = ?",
-                (at_us, by, incident_id),
-            )
-            self._queue(known.pole, AlarmUpdate(incident_id=incident_id, state="answered", at_us=at_us, by=by))
-            return self._known(incident_id)
+        return self._change(incident_id, "seen", by, lambda row: row.seen(by, self._now_us()))
+
+    def answer(self, incident_id: str, by: str) -> IncidentRow:
+        """Give the incident to `by`; the owner's second answer changes nothing.
+
+        Raises:
+            ConflictError: no such incident, it is closed, or another owns it (named, with since when).
+        """
+        return self._change(incident_id, "answered", by, lambda row: row.answered(by, self._now_us()))
+
+    def take_over(self, incident_id: str, by: str) -> IncidentRow:
+        """Give an answered incident to another person, who asked for it.
+
+        Raises:
+            ConflictError: no such incident, it is closed, or nobody has answered it.
+        """
+        return self._change(incident_id, "taken-over", by, lambda row: row.taken_over(by, self._now_us()))
+
+    def dispatch(self, incident_id: str, by: str, who: str) -> IncidentRow:
+        """Note that its owner sent `who` (in words).
+
+        Raises:
+            ConflictError: no such incident, it is closed, unanswered or another's, or `who` is empty.
+        """
+        return self._change(incident_id, "dispatched", by, lambda row: row.dispatched(by, who, self._now_us()), who)
 
     def close(self, incident_id: str, by: str, reason: Reason) -> IncidentRow:
-        """Close an incident for `reason` and queue the word to the pole; closing twice changes nothing.
+        """Close an incident for `reason`; closing twice keeps the first.
 
         Raises:
             ConflictError: no such incident, or an unknown reason.
         """
-        if reason not in REASONS:
-            raise ConflictError(f"{reason!r} is no reason to close an incident; one of: {', '.join(REASONS)}")
-        with self._database.transaction():
-            known = self._known(incident_id)
-            if known.state == "closed":
-                return known
-            at_us = self._now_us()
-            self._database.write(
-                "UPDATE incident SET state = 'closed', closed_at_us = ?, closed_by = ?, reason = ?"
-                " WHERE incident_id = ?",
-                (at_us, by, reason, incident_id),
-            )
-            update = AlarmUpdate(incident_id=incident_id, state="closed", at_us=at_us, by=by, reason=reason)
-            self._queue(known.pole, update)
-            return self._known(incident_id)
+        return self._change(incident_id, "closed", by, lambda row: row.closed(by, reason, self._now_us()), reason)
+
+    def answer_times(self, from_us: int, to_us: int, *, simulated: bool = False) -> AnswerTimes:
+        """Return how fast the calls that began in [from_us, to_us) were answered; tests never, simulated ones if asked.
+
+        A press after the close begins a call of its own: somebody waited again.
+        """
+        rows = self._database.rows(
+            "SELECT o.at_us AS called_at_us, a.at_us AS answered_at_us, c.at_us AS closed_at_us"
+            " FROM incident_act o JOIN incident i ON i.incident_id = o.incident_id"
+            " LEFT JOIN incident_act a ON (a.incident_id, a.call, a.act) = (o.incident_id, o.call, 'answered')"
+            " LEFT JOIN incident_act c ON (c.incident_id, c.call, c.act) = (o.incident_id, o.call, 'closed')"
+            " WHERE o.act = 'opened' AND o.at_us >= ? AND o.at_us < ? AND (? OR NOT i.simulated) ORDER BY o.at_us",
+            (from_us, to_us, simulated),
+        )
+        return summary([Call(**dict(row)) for row in rows])
+
+    # --- words to the poles ---
 
     def down_queue(self, limit: int = 500) -> Sequence[DownRow]:
         """Return what waits to be published, oldest first."""
-        rows = self._database.rows(
-            "SELECT id, pole, kind, payload FROM down_queue WHERE published_at_us IS NULL ORDER BY id LIMIT ?", (limit,)
-        )
-        return [DownRow(**dict(row)) for row in rows]
+        return self._down.waiting(limit)
 
     def published(self, row_id: int) -> None:
         """Note that the broker acknowledged the message."""
-        with self._database.transaction():
-            self._database.write("UPDATE down_queue SET published_at_us = ? WHERE id = ?", (self._now_us(), row_id))
+        self._down.published(row_id)
 
     def requeue(self, since_us: int, pole: str | None = None) -> int:
-        """Queue again the newest word on each incident since `since_us`; return how many.
+        """Queue again the newest word on each incident since `since_us`; return how many (see `DownQueue`)."""
+        return self._down.requeue(since_us, pole)
 
-        A broker that dies forgets what it acknowledged (FACTS), and a pole that reads a word twice does nothing.
-        """
-        with self._database.transaction():
-            cursor = self._database.write(
-                "UPDATE down_queue SET published_at_us = NULL WHERE published_at_us IS NOT NULL AND id IN"
-                " (SELECT max(id) FROM down_queue WHERE created_at_us >= ? AND (?2 IS NULL OR pole = ?2)"
-                " GROUP BY incident_id)",
-                (since_us, pole),
-            )
-        return cursor.rowcount
+    # --- inside ---
 
-    def _queue(self, pole: str, update: AlarmUpdate) -> None:
-        self._database.write(
-            "INSERT INTO down_queue (pole, incident_id, kind, payload, created_at_us) VALUES (?, ?, 'answer', ?, ?)",
-            (pole, update.incident_id, encode(update), update.at_us),
-        )
-        told = {"pole": pole, "incident_id": update.incident_id, "state": update.state}
-        self._events.append("incident", {**told, "by": update.by, "reason": update.reason})
-
-    def _known(self, incident_id: str) -> IncidentRow:
-        known = self.get(incident_id)
+    def _press(self, alarm: Alarm) -> IncidentRow:
+        """Open the incident, or count the press in it; a closed one opens again."""
+        known = self.get(alarm.incident_id)
+        if known is not None and known.pole != alarm.pole:
+            raise ContractError(f"incident {alarm.incident_id} belongs to pole {known.pole}, not {alarm.pole}")
+        row = opened(alarm, self._now_us()) if known is None else known.pressed(alarm, self._now_us())
         if known is None:
-            raise ConflictError(f"there is no incident {incident_id}")
+            self._insert("incident", vars(row))
+        else:
+            self._update(row)
+        again = known is not None and known.calls == row.calls
+        self._note(row, "pressed" if again else "opened", "", alarm.alarm_id)
+        return row
+
+    def _change(
+        self, incident_id: str, act: Act, by: str, event: Callable[[IncidentRow], IncidentRow], detail: str = ""
+    ) -> IncidentRow:
+        """Let `event` happen to the incident; what it changed is stored, told and queued in one commit."""
+        with self._database.transaction():
+            known = self.get(incident_id)
+            if known is None:
+                raise ConflictError(f"there is no incident {incident_id}")
+            row = event(known)
+            if row is known:
+                return known
+            self._update(row)
+            self._note(row, act, by, detail)
+            self._tell(row, act, by)
+        return row
+
+    def _tell(self, row: IncidentRow, act: Act, by: str) -> None:
+        """Queue the word to the pole and tell the console; a change of owner repeats the state with the new name."""
+        assert row.state != "open", "a person's act leaves no incident open"
+        update = AlarmUpdate(
+            incident_id=row.incident_id,
+            state=row.state,
+            at_us=row.changed_at_us,
+            by=by,
+            reason=next((reason for reason in REASONS if reason == row.reason), ""),
+        )
+        self._down.add(row.pole, row.calls, update)
+        told = {"pole": row.pole, "incident_id": row.incident_id, "state": row.state, "act": act}
+        self._events.append("incident", {**told, "by": by, "reason": row.reason})
+
+    def _note(self, row: IncidentRow, act: Act, by: str, detail: str) -> None:
+        self._database.write(
+            "INSERT INTO incident_act (incident_id, call, act, at_us, by, detail) VALUES (?, ?, ?, ?, ?, ?)",
+            (row.incident_id, row.calls, act, row.changed_at_us, by, detail),
+        )
+
+    def _insert(self, table: str, values: dict[str, Any]) -> None:
+        names, marks = ", ".join(values), ", ".join("?" * len(values))
+        self._database.write(f"INSERT INTO {table} ({names}) VALUES ({marks})", tuple(values.values()))  # noqa: S608
+
+    def _update(self, row: IncidentRow) -> None:
+        self._database.write(_UPDATE, (*(getattr(row, name) for name in _CHANGING), row.incident_id))
+
+    def _alarm(self, alarm: Alarm) -> AlarmRow | None:
+        row = self._database.row(f"SELECT {_ALARM} FROM alarm WHERE alarm_id = ?", (alarm.alarm_id,))  # noqa: S608
+        known = AlarmRow(**dict(row)) if row else None
+        _same_pole(alarm, known)
         return known
 
-    def _alarm(self, alarm_id: str) -> AlarmRow | None:
-        row = self._database.row(f"SELECT {_ALARM} FROM alarm WHERE alarm_id = ?", (alarm_id,))  # noqa: S608
-        return AlarmRow(**dict(row)) if row else None
+    def _test_press(self, alarm: Alarm) -> TestPressRow | None:
+        row = self._database.row(f"SELECT {_TEST} FROM test_press WHERE alarm_id = ?", (alarm.alarm_id,))  # noqa: S608
+        known = TestPressRow(**dict(row)) if row else None
+        _same_pole(alarm, known)
+        return known
 
 
-_ALARM = ", ".join(AlarmRow.__dataclass_fields__)
+def _same_pole(alarm: Alarm, known: AlarmRow | TestPressRow | None) -> None:
+    if known is not None and known.pole != alarm.pole:
+        raise ContractError(f"alarm {alarm.alarm_id} belongs to pole {known.pole}, not {alarm.pole}")
+
+
+_ALARM = ", ".join(field.name for field in fields(AlarmRow))
+_TEST = ", ".join(field.name for field in fields(TestPressRow))
+_CHANGING = [field.name for field in fields(IncidentRow) if field.name not in ("incident_id", "pole", "opened_at_us")]
+_UPDATE = f"UPDATE incident SET {', '.join(f'{name} = ?' for name in _CHANGING)} WHERE incident_id = ?"  # noqa: S608
 
 
 def _incident(row: Row) -> IncidentRow:

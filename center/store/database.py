@@ -54,12 +54,13 @@ class Database:
         for pragma in (
             "journal_mode = WAL",
             f"synchronous = {'FULL' if durable else 'NORMAL'}",
-            "foreign_keys = ON",
+            "foreign_keys = OFF",
             f"mmap_size = {MMAP_BYTES}",
             f"wal_autocheckpoint = {1000 if autocheckpoint else 0}",
         ):
             self._execute(f"PRAGMA {pragma}")
         self._migrate()
+        self._execute("PRAGMA foreign_keys = ON")
 
     def _migrate(self) -> None:
         if self._versions() == (APPLICATION_ID, VERSION):
@@ -74,6 +75,8 @@ class Database:
             for step in STEPS[version:]:
                 for statement in _statements(step):
                     self._execute(statement)
+            if self.row("PRAGMA foreign_key_check"):
+                raise StoreError(f"{self._path} holds rows that belong to nothing; restore it from a copy")
             self._execute(f"PRAGMA application_id = {APPLICATION_ID}")
             self._execute(f"PRAGMA user_version = {VERSION}")
 

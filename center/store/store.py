@@ -8,14 +8,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 from center.store.alarms import Alarms
+from center.store.commands import Commands
 from center.store.database import Database
+from center.store.escalations import Escalations
 from center.store.events import Events
 from center.store.faults import Faults
+from center.store.inspections import Inspections
 from center.store.ledger import Ledger
 from center.store.objects import Objects
 from center.store.poles import Poles
 from center.store.quarantine import Quarantine
 from center.store.records import Records
+from center.store.work_orders import WorkOrders
 
 
 def utc_now_us() -> int:
@@ -45,6 +49,10 @@ class Store:
         self.faults = Faults(self.database, self.events, now_us)
         self.poles = Poles(self.database, self.events, self.faults, now_us)
         self.alarms = Alarms(self.database, self.events, now_us)
+        self.commands = Commands(self.database, self.events, now_us)
+        self.escalations = Escalations(self.database, self.events, now_us)
+        self.work_orders = WorkOrders(self.database, self.events, now_us)
+        self.inspections = Inspections(self.database, self.events, self.faults, self.work_orders, now_us)
         self.objects = Objects(self.database, self.events, now_us)
         self.records = Records(self.database)
         self.ledger = Ledger(self.database, self.events, now_us)

@@ -107,11 +107,22 @@ def test_an_answer_is_queued_for_the_pole_in_the_same_commit(store: Store) -> No
     assert (row.pole, row.kind, update.state, update.by) == ("pole-1", "answer", "answered", "kim")
 
 
-def test_answering_twice_keeps_the_first_and_queues_once(store: Store) -> None:
+def test_the_owner_s_second_answer_changes_nothing_and_queues_nothing(store: Store, clock: CenterClock) -> None:
+    press(store, make_alarm())
+    first = store.alarms.answer("incident-1", "kim")
+    clock.advance(5)
+    assert store.alarms.answer("incident-1", "kim") == first
+    assert len(store.alarms.down_queue()) == 1
+
+
+def test_another_s_answer_is_refused_with_the_owner_and_since_when(store: Store) -> None:
     press(store, make_alarm())
     store.alarms.answer("incident-1", "kim")
-    assert store.alarms.answer("incident-1", "lee").answered_by == "kim"
-    assert len(store.alarms.down_queue()) == 1
+    with pytest.raises(ConflictError, match="answered by kim at 2026-09-21T14:13:20Z"):
+        store.alarms.answer("incident-1", "lee")
+    incident = store.alarms.get("incident-1")
+    assert incident is not None
+    assert (incident.owner, len(store.alarms.down_queue())) == ("kim", 1)
 
 
 def test_closing_twice_keeps_the_first_and_queues_once(store: Store) -> None:
