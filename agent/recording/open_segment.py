@@ -70,8 +70,8 @@ class OpenSegment:
         sync_directory(directory)
         step("create-synced")
 
-    def write(self, data: bytes) -> int:
-        """Append sealed bytes.
+    def write(self, data: bytes | memoryview) -> int:
+        """Append sealed bytes; they may be reused at once.
 
         Raises:
             OSError: the disk is full, read-only or broken; abandon the segment.

@@ -33,7 +33,7 @@ PARSED_RECIPIENT = parse_recipient(RECIPIENT)  # a camera parses its day's recip
 Case = Callable[[], object]
 
 
-def drop(sealed: bytes) -> None:
+def drop(sealed: memoryview) -> None:
     """Take sealed bytes and forget them: the disk is another benchmark's subject."""
 
 
@@ -47,7 +47,7 @@ def raw_cases(clear: bytes) -> dict[str, Case]:
     }
 
 
-def seal_pieces(pieces: list[bytes], sink: Callable[[bytes], object]) -> None:
+def seal_pieces(pieces: list[bytes], sink: Callable[[memoryview], object]) -> None:
     """Seal one file with our writer, one write() per piece."""
     writer = AgeWriter(sink, [PARSED_RECIPIENT])
     for piece in pieces:

@@ -19,6 +19,7 @@ from agent.contract.age_format import (
     wrap_file_key,
 )
 from agent.contract.age_format.recipients import X25519Recipient
+from agent.contract.age_format.writer import GROUP_CHUNKS
 from agent.contract.errors import SealError
 
 IDENTITY, RECIPIENT = generate_identity()
@@ -33,7 +34,7 @@ class Sink:
         self.calls: list[bytes] = []
         self.refuse = False
 
-    def __call__(self, data: bytes) -> None:
+    def __call__(self, data: memoryview) -> None:
         if self.refuse:
             self.refuse = False
             raise OSError(28, "no space left on device")
@@ -66,9 +67,18 @@ def test_a_chunk_is_passed_as_soon_as_the_byte_after_it_is_known(sink: Sink, wri
     assert [len(call) for call in sink.calls[1:]] == [SEALED_CHUNK]
 
 
-def test_a_large_write_passes_its_chunks_at_once(sink: Sink, writer: AgeWriter) -> None:
+def test_a_large_write_passes_its_chunks_at_once_and_together(sink: Sink, writer: AgeWriter) -> None:
     writer.write(bytes(5 * CHUNK_BYTES + 7))
-    assert [len(call) for call in sink.calls[1:]] == [SEALED_CHUNK] * 5
+    assert [len(call) for call in sink.calls[1:]] == [SEALED_CHUNK * GROUP_CHUNKS, SEALED_CHUNK]
+
+
+def test_a_sink_that_fails_within_a_large_write_ends_the_writer(sink: Sink, writer: AgeWriter) -> None:
+    sink.refuse = True
+    with pytest.raises(OSError, match="no space left"):
+        writer.write(bytes(2 * GROUP_CHUNKS * CHUNK_BYTES + 1))
+    assert len(sink.calls) == 1
+    with pytest.raises(SealError, match="broken"):
+        writer.close()
 
 
 def test_flush_chunks_passes_nothing_that_was_not_passed_already(sink: Sink, writer: AgeWriter) -> None:
