@@ -85,6 +85,10 @@ class BellReport:
             self._session = session
             self._link.publish(topics.up(self._pole, "heartbeat"), encode(self.heartbeat()), qos=0)
 
+    def hurry(self) -> None:
+        """Send a heartbeat at the next step; may be called from any thread."""
+        self._heartbeat_mono_s = self._clock.mono_s()
+
     def reading(self) -> BellReading:
         """Return the bell in numbers that moved."""
         snapshot, line, now = self._bell(), self._line(), self._clock.mono_s()
