@@ -34,7 +34,10 @@ class PoleConfig:
 
 @dataclass(frozen=True)
 class CenterConfig:
-    """Where the center is and how both sides know each other (mutual TLS); `receipt_key` is a C2SP verifier key."""
+    """Where the center is and how both sides know each other (mutual TLS); `receipt_key` is a C2SP verifier key.
+
+    `command_keys_file` says who may command this pole (docs/contract/command.md); where it is missing, nobody may.
+    """
 
     ingest_url: str
     broker_host: str
@@ -43,6 +46,7 @@ class CenterConfig:
     cert_file: Path
     key_file: Path
     receipt_key: str
+    command_keys_file: Path = Path("/etc/pole-agent/command-keys.note")
 
 
 @dataclass(frozen=True)

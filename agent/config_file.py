@@ -155,6 +155,7 @@ _SECTIONS: Mapping[str, _Section] = {
             "cert_file": _path,
             "key_file": _path,
             "receipt_key": _verifier_key,
+            "command_keys_file": _path,
         },
     ),
     "sealing": _Section(SealingConfig, {"recipients_file": _path}),

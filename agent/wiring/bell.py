@@ -19,6 +19,7 @@ from agent.mqtt.link import Link, LinkHandlers, LinkSettings, Will
 from agent.mqtt.paho_link import PahoLink
 from agent.supervise import Supervisor, Worker
 from agent.systemd_service_manager import service_manager_for
+from agent.wiring.bell_commands import BellCommands, NoDuties, command_subscriptions
 from agent.wiring.bell_hardware import bell_hardware
 
 SERVICE = "bell"
@@ -38,11 +39,12 @@ def build_bell_service(
     outbox = Outbox(config.state_dir / "outbox.sqlite", clock)
     identity = BellIdentity(config.pole.id, config.bell.simulate, config.bell.window_after_s)
     bell = Bell(identity, outbox, light, faults, clock, read_clock_state)
+    commands = BellCommands(config, light, NoDuties(), faults, clock, read_clock_state)
     link = make_link(
         _link_settings(config),
         _subscriptions(config.pole.id),
         _will(config.pole.id, clock),
-        _handlers(bell),
+        _handlers(bell, commands),
         faults,
         clock,
     )
@@ -62,12 +64,14 @@ def build_bell_service(
         clock,
         read_clock_state,
     )
+    commands.attach(link, report.hurry)
     workers = [
         Worker("bell", bell.run),
         Worker("bell-contact", watch.run),
         Worker("bell-light", light.run),
         Worker("bell-link", link.run, stall_s=LINK_STALL_S),
         Worker("bell-report", report.run),
+        Worker("bell-commands", commands.worker.run),
     ]
     if hardware.button is not None:
         workers.append(Worker("bell-control", ControlSocket(config.run_dir, hardware.button).run))
@@ -87,7 +91,8 @@ def _link_settings(config: Config) -> LinkSettings:
 
 
 def _subscriptions(pole: str) -> dict[str, int]:
-    return {topics.down(pole, "receipt"): 1, topics.down(pole, "answer"): 1, topics.CENTER_BEAT: 0}
+    words = {topics.down(pole, "receipt"): 1, topics.down(pole, "answer"): 1, topics.CENTER_BEAT: 0}
+    return words | command_subscriptions(pole)
 
 
 def _will(pole: str, clock: Clock) -> Callable[[str], Will]:
@@ -100,9 +105,13 @@ def _will(pole: str, clock: Clock) -> Callable[[str], Will]:
     return make
 
 
-def _handlers(bell: Bell) -> LinkHandlers:
-    return LinkHandlers(
-        on_up=lambda: bell.post(LinkUp()),
-        on_down=lambda: None,
-        on_message=lambda topic, payload: bell.post(FromCenter(topic, payload)),
-    )
+def _handlers(bell: Bell, commands: BellCommands) -> LinkHandlers:
+    def on_up() -> None:
+        bell.post(LinkUp())
+        commands.worker.linked()
+
+    def on_message(topic: str, payload: bytes) -> None:
+        if not commands.take(topic, payload):
+            bell.post(FromCenter(topic, payload))
+
+    return LinkHandlers(on_up=on_up, on_down=lambda: None, on_message=on_message)
