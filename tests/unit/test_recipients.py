@@ -18,7 +18,11 @@ def test_the_first_recipient_is_used_and_the_rest_are_fallbacks() -> None:
     assert (choice.id, choice.is_fallback) == (recipient_id(FIRST), False)
 
 
-@pytest.mark.parametrize("bad", ["age1qqqq", "ssh-ed25519 AAAA", FIRST[:-1], "AGE-SECRET-KEY-1XYZ", "\x00\x01"])
+@pytest.mark.parametrize(
+    "bad",
+    ["age1qqqq", "ssh-ed25519 AAAA", FIRST[:-1], "AGE-SECRET-KEY-1XYZ", "\x00\x01"],
+    ids=["short", "ssh", "cut", "secret", "binary"],
+)
 def test_an_unusable_line_is_passed_over_and_said(bad: str) -> None:
     choice = choose_recipient([bad, SECOND])
     assert choice is not None
