@@ -83,6 +83,11 @@ class AlarmCenter:
         limit = 1 if refuse else resource.RLIM_INFINITY
         resource.prlimit(self._child.pid, resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
 
+    def signal(self, number: int) -> None:
+        """Freeze it (SIGSTOP) or let it go on (SIGCONT)."""
+        if self._child is not None:
+            self._child.send_signal(number)
+
     def wait(self, timeout_s: float = 10) -> int:
         assert self._child is not None
         return self._child.wait(timeout_s)

@@ -1,0 +1,1 @@
+"""Long drills of whole services under disturbance; run by hand or by `make drill-...`, in small by tests/crash."""
