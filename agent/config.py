@@ -94,6 +94,8 @@ class BellConfig:
     Pins are BCM numbers with driver `gpiozero` (Raspberry Pi), line offsets of `chip` with `gpiod` (Jetson, others).
     Wiring `eol` reads an end-of-line resistor by `adc` instead of the contact pins: `adc_address` is the chip select
     of an MCP3008 (None: 0) or the I2C address of an ADS1115 on `adc_bus` (None: 0x48).
+    Pins that are None are not fitted: the sign "call 112", the sense of the lamps' current, the crew's key switch.
+    The limits from `debounce_ms` on are explained in docs/design/bell.md, "The line".
     """
 
     wiring: Literal["no-nc", "no", "eol"] = "no-nc"
@@ -109,7 +111,15 @@ class BellConfig:
     red_pin: int = 6
     green_pin: int = 13
     siren_pin: int = 19
+    call112_pin: int | None = None
+    lamp_sense_pin: int | None = None
+    key_switch_pin: int | None = None
     debounce_ms: int = 30
+    settle_ms: int = 200
+    mended_s: float = 30.0
+    stuck_s: float = 30.0
+    chatter_changes: int = 40
+    chatter_window_s: float = 10.0
     simulate: bool = False
     window_before_s: float = 30.0
     window_after_s: float = 60.0

@@ -196,7 +196,15 @@ _SECTIONS: Mapping[str, _Section] = {
             "red_pin": _PIN,
             "green_pin": _PIN,
             "siren_pin": _PIN,
+            "call112_pin": _PIN,
+            "lamp_sense_pin": _PIN,
+            "key_switch_pin": _PIN,
             "debounce_ms": _whole(5, 500),
+            "settle_ms": _whole(50, 2000),
+            "mended_s": _number(5, 600),
+            "stuck_s": _number(5, 600),
+            "chatter_changes": _whole(10, 1000),
+            "chatter_window_s": _number(1, 600),
             "simulate": _flag,
             "window_before_s": _number(0, 600),
             "window_after_s": _number(0, 600),
@@ -323,8 +331,9 @@ class _Reader:
         self._wiring_rules(bell)
         self._adc_rules(bell)
         pins = {f.name: bell.get(f.name, f.default) for f in dataclasses.fields(BellConfig) if f.name.endswith("_pin")}
+        pins = {name: pin for name, pin in pins.items() if pin is not None}
         for name in _UNWIRED.get(bell.get("wiring", ""), ()):
-            del pins[name]
+            pins.pop(name, None)
         if bell.get("driver") != "gpiod":
             self._raspberry_pi_rules(pins)
         users: dict[Any, str] = dict(_adc_pins(bell))

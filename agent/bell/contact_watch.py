@@ -4,6 +4,7 @@ Rules:
 * an edge is only put into a bounded queue by the foreign thread; a full queue drops it, the poll is the truth;
 * the wait ends at the instant the debounce is due, so that a press costs no poll interval;
 * the line is judged only after the first `debounce_s`: a contact held at start is a press with `held_at_boot`;
+* level changes that lead to nothing are counted (`chatter.py`): fault `bell-chatter`, and no longer good;
 * contacts that cannot be read are a fault (`hardware-unusable`, subject `bell`) and are opened again every `RETRY_S`;
 * `on_actuation` must hand over and return.
 """
@@ -12,11 +13,12 @@ import contextlib
 import logging
 import queue
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
+from agent.bell.chatter import Chatter, ChatterLimits
 from agent.bell.contact import Contact, Edge, Levels
 from agent.bell.debounce import Debounce
-from agent.bell.line import FAULT_CODES, Actuation, Line
+from agent.bell.line import FAULT_CODES, Actuation, Line, LineLimits
 from agent.clock import Clock
 from agent.errors import HardwareError
 from agent.fault_board import FaultBoard
@@ -32,11 +34,22 @@ SUBJECT = "bell"
 
 @dataclass(frozen=True)
 class LineReading:
-    """What the line is, for others; `polled_mono_s` proves that the level was read."""
+    """What the line is, for others; `polled_mono_s` proves that the level was read, `good_polls` how often in a row
+    it was good."""
 
     kind: str = "unknown"
     good: bool = False
     polled_mono_s: float | None = None
+    good_polls: int = 0
+
+
+@dataclass(frozen=True)
+class WatchLimits:
+    """The time limits of debounce, line and chatter."""
+
+    debounce_s: float = 0.03
+    line: LineLimits = field(default_factory=LineLimits)
+    chatter: ChatterLimits = field(default_factory=ChatterLimits)
 
 
 class ContactWatch:
@@ -45,20 +58,21 @@ class ContactWatch:
     def __init__(
         self,
         contact: Contact,
-        debounce_s: float,
+        limits: WatchLimits,
         supervised: bool,
         on_actuation: Callable[[Actuation], None],
         faults: FaultBoard,
         clock: Clock,
     ) -> None:
         self._contact = contact
-        self._debounce_s = debounce_s
+        self._debounce_s = limits.debounce_s
         self._on_actuation = on_actuation
         self._faults = faults
         self._clock = clock
         self._edges: queue.Queue[Edge] = queue.Queue(EDGES)
-        self._line = Line(supervised)
-        self._no = self._nc = Debounce(debounce_s, clock.mono_s())
+        self._line = Line(supervised, limits.line)
+        self._chatter = Chatter(limits.chatter)
+        self._no = self._nc = Debounce(limits.debounce_s, clock.mono_s())
         self._judge_from_mono_s = 0.0
         self.reading = LineReading()
 
@@ -104,7 +118,11 @@ class ContactWatch:
         levels = self._contact.levels()
         now = self._clock.mono_s()
         self._sample_levels(now, levels)
-        stable_mono_s = min(max(due), now) if due and was != (self._no.active, self._nc.active) else now
+        stable_mono_s = now
+        if was != (self._no.active, self._nc.active):
+            stable_mono_s = min(max(due), now) if due else now
+            self._chatter = self._chatter.settled()
+        self._chatter = self._chatter.at(now)
         if now >= self._judge_from_mono_s - 1e-9:
             self._judge(now, stable_mono_s, levels)
 
@@ -114,14 +132,18 @@ class ContactWatch:
         self._line, actuation = before.sample(now, self._no.active, nc_active)
         if actuation is not None:
             self._on_actuation(replace(actuation, at_mono_s=stable_mono_s))
-        if self._line.kind != before.kind:
-            log.info("line changed from=%s to=%s", before.kind, self._line.kind)
-        self.reading = LineReading(self._line.kind, self._line.good, now)
+        kind = "chatter" if self._chatter.standing and self._line.good else self._line.shown(now)
+        if kind != self.reading.kind:
+            log.info("line changed from=%s to=%s", self.reading.kind, kind)
+        good = self._line.good and not self._chatter.standing
+        self.reading = LineReading(kind, good, now, self.reading.good_polls + 1 if good else 0)
         self._tell_faults(now)
 
     def _tell_faults(self, now: float) -> None:
         standing = self._line.standing_faults(now)
-        for code in FAULT_CODES:
+        if self._chatter.standing:
+            standing["bell-chatter"] = "a contact trembles without a press: look for corrosion or a loose wire"
+        for code in (*FAULT_CODES, "bell-chatter"):
             if code in standing:
                 self._faults.report(code, standing[code], SUBJECT)
             else:
@@ -129,14 +151,19 @@ class ContactWatch:
 
     def _sample_edge(self, edge: Edge) -> None:
         if edge.contact == "no":
-            self._no = self._no.sample(edge.at_mono_s, edge.closed)
+            self._no = self._sampled(self._no, edge.at_mono_s, edge.closed)
         else:
-            self._nc = self._nc.sample(edge.at_mono_s, not edge.closed)
+            self._nc = self._sampled(self._nc, edge.at_mono_s, not edge.closed)
 
     def _sample_levels(self, now: float, levels: Levels) -> None:
-        self._no = self._no.sample(now, levels.no_closed)
+        self._no = self._sampled(self._no, now, levels.no_closed)
         if levels.nc_closed is not None:
-            self._nc = self._nc.sample(now, not levels.nc_closed)
+            self._nc = self._sampled(self._nc, now, not levels.nc_closed)
+
+    def _sampled(self, contact: Debounce, at_mono_s: float, level: bool) -> Debounce:
+        if level != contact.level:
+            self._chatter = self._chatter.changed(at_mono_s)
+        return contact.sample(at_mono_s, level)
 
     def _note_edge(self, edge: Edge) -> None:
         with contextlib.suppress(queue.Full):

@@ -12,26 +12,24 @@ the NO contact closed, or the NC contact open.
 
 Rules:
 * both active: a press, announced at once;
-* one active for `SETTLE_S`: the line is cut or short, and that is announced as well, because a press with one dead
+* one active for `settle_s`: the line is cut or short, and that is announced as well, because a press with one dead
   contact looks the same (fail towards the alarm); `Actuation.line` says which;
 * one active for less, then idle again: announced as `contact-fault`; the other contact did not follow;
 * in a standing fault every further movement of either contact towards a press is announced, with the fault's name;
 * every actuation is announced exactly once; release announces nothing and clears nothing at the alarm;
-* a disagreement that goes away within `MENDED_S` was no damaged cable (nobody mends one that fast) but a dead
+* a disagreement that goes away within `mended_s` was no damaged cable (nobody mends one that fast) but a dead
   contact: the fault `bell-contact-fault` stands until a press moves both;
 * a single NO contact is only ever idle or pressed, under the standing fault `bell-line-unsupervised`;
-* active without an end for `STUCK_S`: fault `bell-stuck`.
+* active without an end for `stuck_s`: fault `bell-stuck`; the other contact still alarms when it is moved anew.
+The limits are `LineLimits`, set in `[bell]` of pole.toml.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 LineKind = Literal["idle", "pressed", "cut", "short"]
 AlarmLine = Literal["pressed", "cut", "short", "contact-fault"]
-
-SETTLE_S = 0.2
-MENDED_S = 30.0
-STUCK_S = 30.0
+ShownLine = Literal["idle", "pressed", "cut", "short", "contact-fault", "stuck"]
 
 FAULT_CODES = ("bell-line-cut", "bell-line-short", "bell-contact-fault", "bell-line-unsupervised", "bell-stuck")
 
@@ -46,10 +44,21 @@ class Actuation:
 
 
 @dataclass(frozen=True)
+class LineLimits:
+    """Seconds: contacts that disagree until it is a fault; a fault that ends by itself until it was mended; a press
+    without end until it is stuck."""
+
+    settle_s: float = 0.2
+    mended_s: float = 30.0
+    stuck_s: float = 30.0
+
+
+@dataclass(frozen=True)
 class Line:
     """The line. `split_since_mono_s` is set while the contacts disagree, `announced` once an actuation is out."""
 
     supervised: bool
+    limits: LineLimits = field(default_factory=LineLimits)
     kind: LineKind = "idle"
     no_active: bool = False
     nc_active: bool = False
@@ -82,9 +91,17 @@ class Line:
             found["bell-line-short"] = "both circuits are closed: look for water or a crushed cable"
         if self.contact_fault:
             found["bell-contact-fault"] = "one contact did not follow a press: replace the button, then press it once"
-        if self.pressed_since_mono_s is not None and now_mono_s - self.pressed_since_mono_s > STUCK_S:
-            found["bell-stuck"] = f"pressed for more than {STUCK_S:.0f} s: free the button"
+        if self._stuck(now_mono_s):
+            found["bell-stuck"] = f"pressed for more than {self.limits.stuck_s:g} s: free the button"
         return found
+
+    def shown(self, now_mono_s: float) -> ShownLine:
+        """Return the line in one word for people, the worst thing about it."""
+        if self.kind in ("cut", "short"):
+            return self.kind
+        if self._stuck(now_mono_s):
+            return "stuck"
+        return "contact-fault" if self.kind == "idle" and self.contact_fault else self.kind
 
     @property
     def good(self) -> bool:
@@ -94,8 +111,8 @@ class Line:
     def _idle(self, at_mono_s: float) -> tuple["Line", Actuation | None]:
         since = self.split_since_mono_s
         missed = since is not None and not self.announced and self.kind not in ("cut", "short")
-        dead = since is not None and not self.complete and at_mono_s - since < MENDED_S
-        calm = Line(supervised=self.supervised, contact_fault=self.contact_fault or dead, booting=False)
+        dead = since is not None and not self.complete and at_mono_s - since < self.limits.mended_s
+        calm = Line(self.supervised, self.limits, contact_fault=self.contact_fault or dead, booting=False)
         return calm, Actuation("contact-fault", at_mono_s, self.booting) if missed else None
 
     def _pressed(self, at_mono_s: float) -> tuple["Line", Actuation | None]:
@@ -115,12 +132,16 @@ class Line:
             return replace(self, kind=kind, announced=False, booting=False, pressed_since_mono_s=None), actuation
         since = self.split_since_mono_s if self.split_since_mono_s is not None else at_mono_s
         waiting = replace(self, split_since_mono_s=since)
-        if at_mono_s - since < SETTLE_S:
+        if at_mono_s - since < self.limits.settle_s:
             return waiting, None
         actuation = None if self.announced else Actuation(kind, at_mono_s, self.booting)
         return replace(waiting, kind=kind, announced=False, booting=False, pressed_since_mono_s=None), actuation
 
+    def _stuck(self, now_mono_s: float) -> bool:
+        since = self.pressed_since_mono_s
+        return since is not None and now_mono_s - since > self.limits.stuck_s
+
     def _stands(self, at_mono_s: float) -> bool:
         """Whether the fault is a damaged cable rather than one slow contact."""
         since = self.split_since_mono_s
-        return self.kind in ("cut", "short") and since is not None and at_mono_s - since >= MENDED_S
+        return self.kind in ("cut", "short") and since is not None and at_mono_s - since >= self.limits.mended_s

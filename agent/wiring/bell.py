@@ -5,13 +5,15 @@ from typing import Any
 
 from agent.bell.bell import Bell, BellIdentity, FromCenter, LinkUp
 from agent.bell.bell_report import BellReport
-from agent.bell.contact_watch import ContactWatch
+from agent.bell.chatter import ChatterLimits
+from agent.bell.contact_watch import ContactWatch, WatchLimits
 from agent.bell.control_socket import ControlSocket
 from agent.bell.light import Light
+from agent.bell.line import LineLimits
 from agent.bell.outbox import Outbox
 from agent.clock import Clock
 from agent.clock_sync import read_clock_state
-from agent.config import Config
+from agent.config import BellConfig, Config
 from agent.contract import topics
 from agent.contract.messages import Status, encode
 from agent.fault_board import FaultBoard
@@ -35,7 +37,7 @@ def build_bell_service(
     config.run_dir.mkdir(parents=True, exist_ok=True)
     faults = FaultBoard(clock)
     hardware = bell_hardware(config.bell, config.run_dir, simulated_pins, faults, clock)
-    light = Light(hardware.indicator, faults, clock)
+    light = Light(hardware.indicator, faults, clock, hardware.lamp_sense)
     outbox = Outbox(config.state_dir / "outbox.sqlite", clock)
     identity = BellIdentity(config.pole.id, config.bell.simulate, config.bell.window_after_s)
     bell = Bell(identity, outbox, light, faults, clock, read_clock_state)
@@ -48,8 +50,7 @@ def build_bell_service(
         faults,
         clock,
     )
-    debounce_s = config.bell.debounce_ms / 1000
-    watch = ContactWatch(hardware.contact, debounce_s, hardware.supervised, bell.post, faults, clock)
+    watch = ContactWatch(hardware.contact, _limits(config.bell), hardware.supervised, bell.post, faults, clock)
     bell.attach(link, lambda: watch.reading)
     report = BellReport(
         config.pole.id,
@@ -76,6 +77,11 @@ def build_bell_service(
     if hardware.button is not None:
         workers.append(Worker("bell-control", ControlSocket(config.run_dir, hardware.button).run))
     return Supervisor(SERVICE, workers, clock, service_manager_for())
+
+
+def _limits(bell: BellConfig) -> WatchLimits:
+    line = LineLimits(bell.settle_ms / 1000, bell.mended_s, bell.stuck_s)
+    return WatchLimits(bell.debounce_ms / 1000, line, ChatterLimits(bell.chatter_changes, bell.chatter_window_s))
 
 
 def _link_settings(config: Config) -> LinkSettings:

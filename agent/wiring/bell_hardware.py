@@ -22,10 +22,12 @@ from agent.bell.control_socket import Button
 from agent.bell.gpiozero_adc_line import GpiozeroAdcLine
 from agent.bell.gpiozero_contact import GpiozeroContact, SimulatedButton, lgpio_factory, mock_factory
 from agent.bell.gpiozero_indicator import GpiozeroIndicator
+from agent.bell.gpiozero_switch import GpiozeroSwitch
 from agent.bell.i2c_bus import LinuxI2cDevice
 from agent.bell.indicator import Indicator, LampPins
 from agent.bell.resistor_contact import ResistorContact, SimulatedResistorButton
 from agent.bell.resistor_line import Drift
+from agent.bell.switch import Switch
 from agent.clock import Clock
 from agent.config import BellConfig
 from agent.errors import ConfigError
@@ -45,6 +47,8 @@ class BellHardware:
     indicator: Indicator
     supervised: bool
     button: Button | None
+    key_switch: Switch | None
+    lamp_sense: Switch | None
 
 
 def bell_hardware(
@@ -58,9 +62,8 @@ def bell_hardware(
     supervised = bell.wiring != "no"
     if bell.driver == "gpiod" and not bell.simulate:
         contact: Contact = _resistor(_ads1115(bell), faults, clock) if bell.wiring == "eol" else _gpiod_contact(bell)
-        return BellHardware(
-            contact, _gpiod("gpiod_indicator").GpiodIndicator(bell.chip, _lamps(bell)), supervised, None
-        )
+        indicator: Indicator = _gpiod("gpiod_indicator").GpiodIndicator(bell.chip, _lamps(bell))
+        return BellHardware(contact, indicator, supervised, None, *_switches(bell, _gpiod_switch(bell.chip)))
     pins = _pins(bell, run_dir, simulated_pins)
     indicator = GpiozeroIndicator(pins, _lamps(bell))
     button: Button | None = None
@@ -72,7 +75,23 @@ def bell_hardware(
         contact = GpiozeroContact(pins, bell.no_pin, _nc_pin(bell), clock.mono_s)
         if bell.simulate and simulated_pins is None:
             button = SimulatedButton(pins(), bell.no_pin, _nc_pin(bell))
-    return BellHardware(contact, indicator, supervised, button)
+    switches = _switches(bell, lambda pin, name: GpiozeroSwitch(pins, pin, name))
+    return BellHardware(contact, indicator, supervised, button, *switches)
+
+
+def _switches(bell: BellConfig, make: Callable[[int, str], Switch]) -> tuple[Switch | None, Switch | None]:
+    """Return the key switch and the lamps' current sense where they are fitted."""
+    wanted = ((bell.key_switch_pin, "the key switch"), (bell.lamp_sense_pin, "the lamps' current sense"))
+    key, sense = (None if pin is None else make(pin, name) for pin, name in wanted)
+    return key, sense
+
+
+def _gpiod_switch(chip: str) -> Callable[[int, str], Switch]:
+    def make(line: int, name: str) -> Switch:
+        switch: Switch = _gpiod("gpiod_switch").GpiodSwitch(chip, line, name)
+        return switch
+
+    return make
 
 
 def _pins(bell: BellConfig, run_dir: Path, simulated_pins: Any) -> MakePins:
@@ -88,7 +107,7 @@ def _pins(bell: BellConfig, run_dir: Path, simulated_pins: Any) -> MakePins:
 
 
 def _lamps(bell: BellConfig) -> LampPins:
-    return LampPins(bell.white_pin, bell.red_pin, bell.green_pin, bell.siren_pin)
+    return LampPins(bell.white_pin, bell.red_pin, bell.green_pin, bell.siren_pin, bell.call112_pin)
 
 
 def _nc_pin(bell: BellConfig) -> int | None:

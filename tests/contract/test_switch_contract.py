@@ -1,7 +1,9 @@
-"""What every Switch must do, on the simulated one and on gpiozero's pins."""
+"""What every Switch must do, on the simulated one on gpiozero's pins and, where gpio-sim is, over gpiod."""
 
 import pytest
+from support.gpio_sim import GpioSim, needs_gpio_sim
 
+from agent.bell.gpiod_switch import GpiodSwitch
 from agent.bell.gpiozero_contact import mock_factory
 from agent.bell.gpiozero_switch import GpiozeroSwitch
 from agent.bell.switch import SimulatedSwitch
@@ -24,11 +26,25 @@ class GpiozeroRig:
         self._pin.drive_low() if closed else self._pin.drive_high()
 
 
-@pytest.fixture(params=[SimulatedRig, GpiozeroRig])
+class GpiodRig:
+    """A real character device, on a kernel with gpio-sim."""
+
+    def __init__(self):
+        self.chip = GpioSim()
+        self.switch = GpiodSwitch(self.chip.path, 22, "key switch")
+        self.set(False)
+
+    def set(self, closed):
+        self.chip.connect(22, closed)
+
+
+@pytest.fixture(params=[SimulatedRig, GpiozeroRig, pytest.param(GpiodRig, marks=needs_gpio_sim)])
 def rig(request):
     rig = request.param()
     yield rig
     rig.switch.close()
+    if isinstance(rig, GpiodRig):
+        rig.chip.close()
 
 
 def test_it_is_open_until_something_closes_it(rig):

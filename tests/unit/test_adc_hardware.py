@@ -8,7 +8,7 @@ import pytest
 
 from agent.bell.ads1115_line import Ads1115Line
 from agent.bell.contact import Levels
-from agent.bell.contact_watch import POLL_S, ContactWatch
+from agent.bell.contact_watch import POLL_S, ContactWatch, WatchLimits
 from agent.bell.gpiod_contact import GpiodContact
 from agent.bell.gpiod_indicator import GpiodIndicator
 from agent.bell.gpiozero_adc_line import GpiozeroAdcLine
@@ -85,7 +85,12 @@ class WatchedLine:
         self.hardware, self.faults, self.clock = hardware_of(simulate=True, wiring="eol")
         self.announced = []
         self.watch = ContactWatch(
-            self.hardware.contact, 0.03, self.hardware.supervised, self.announced.append, self.faults, self.clock
+            self.hardware.contact,
+            WatchLimits(),
+            self.hardware.supervised,
+            self.announced.append,
+            self.faults,
+            self.clock,
         )
         self.watch.open()
 

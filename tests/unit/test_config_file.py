@@ -133,6 +133,12 @@ def test_the_shutdown_pin_is_never_the_bell(tmp_path, pin):
     assert "shuts a Raspberry Pi down" in only_mistake(tmp_path, f"# {pin} = {default}", f"{pin} = 3")
 
 
+def test_what_is_not_fitted_takes_no_pin_and_what_is_needs_one_of_its_own(tmp_path):
+    assert bell_of(tmp_path, "").key_switch_pin is None
+    assert bell_of(tmp_path, "key_switch_pin = 22\ncall112_pin = 26").call112_pin == 26
+    assert "is red_pin already" in only_mistake(tmp_path, "# red_pin = 6", "call112_pin = 6")
+
+
 def test_two_lines_do_not_share_a_pin(tmp_path):
     assert "is no_pin already" in only_mistake(tmp_path, "# red_pin = 6", "red_pin = 17")
 

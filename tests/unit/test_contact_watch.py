@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from agent.bell.contact import Edge, Levels, SimulatedContact
-from agent.bell.contact_watch import EDGES, POLL_S, ContactWatch
+from agent.bell.contact_watch import EDGES, POLL_S, ContactWatch, WatchLimits
 from agent.clock import SimulatedClock
 from agent.errors import HardwareError
 from agent.fault_board import FaultBoard
@@ -23,7 +23,9 @@ class Watched:
         self.contact = SimulatedContact(Levels(**levels), self.clock.mono_s)
         self.actuations = []
         self.faults = FaultBoard(self.clock)
-        self.watch = ContactWatch(self.contact, 0.03, supervised, self.actuations.append, self.faults, self.clock)
+        self.watch = ContactWatch(
+            self.contact, WatchLimits(), supervised, self.actuations.append, self.faults, self.clock
+        )
         self.watch.open()
 
     def poll(self, seconds):
@@ -69,6 +71,43 @@ def test_noise_shorter_than_the_debounce_time_is_no_press():
         watched.contact.set(**IDLE)
         watched.poll(0.05)
     assert watched.actuations == []
+
+
+def test_a_trembling_contact_is_a_fault_that_alarms_nobody_hinders_no_press_and_ends_with_silence():
+    watched = Watched()
+    watched.poll(0.1)
+    assert watched.watch.reading.good_polls > 0
+    for _ in range(20):
+        watched.contact.set(**PRESSED)
+        watched.clock.advance(0.002)
+        watched.contact.set(**IDLE)
+        watched.poll(0.05)
+    assert (watched.codes(), watched.actuations) == (["bell-chatter"], [])
+    reading = watched.watch.reading
+    assert (reading.kind, reading.good, reading.good_polls) == ("chatter", False, 0)
+    watched.contact.set(**PRESSED)
+    watched.poll(0.05)
+    watched.contact.set(**IDLE)
+    watched.poll(0.05)
+    assert [actuation.line for actuation in watched.actuations] == ["pressed"]
+    watched.poll(10.1)
+    assert (watched.codes(), watched.watch.reading.good) == ([], True)
+
+
+def test_the_bounces_of_real_presses_are_no_chatter():
+    watched = Watched()
+    watched.poll(0.1)
+    for _ in range(10):
+        for _ in range(4):
+            watched.contact.set(**PRESSED)
+            watched.clock.advance(0.001)
+            watched.contact.set(**IDLE)
+            watched.clock.advance(0.001)
+        watched.contact.set(**PRESSED)
+        watched.poll(0.06)
+        watched.contact.set(**IDLE)
+        watched.poll(0.06)
+    assert len(watched.actuations) == 10
     assert watched.codes() == []
 
 

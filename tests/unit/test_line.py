@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.bell.line import Line
+from agent.bell.line import Line, LineLimits
 
 STEP_S = 0.05
 PAIRS = {".": (False, False), "P": (True, True), "C": (False, True), "S": (True, False)}
@@ -100,6 +100,41 @@ def test_a_press_without_end_is_stuck_until_it_is_let_go():
     assert "bell-stuck" not in line.standing_faults(30.0)
     line, _ = line.sample(41.0, False, False)
     assert line.standing_faults(41.0) == {}
+
+
+def test_a_jammed_contact_still_alarms_by_the_other_one():
+    """NO stays closed for minutes; the button's NC contact still moves."""
+    line, announced = watched("." + "P" * 40 + "SSPSSPSS", step_s=1.0)
+    assert [actuation.line for actuation in announced] == ["pressed", "short", "short"]
+    assert "bell-stuck" not in line.standing_faults(50.0) and "bell-line-short" in line.standing_faults(50.0)
+
+
+@pytest.mark.parametrize(
+    ("stream", "step_s", "shown"),
+    [
+        (".", 1.0, "idle"),
+        (".PP", 1.0, "pressed"),
+        (".CC", 1.0, "cut"),
+        (".SS", 1.0, "short"),
+        (".C.", 0.05, "contact-fault"),
+        ("." + "P" * 40, 1.0, "stuck"),
+    ],
+)
+def test_the_line_in_one_word_is_the_worst_thing_about_it(stream, step_s, shown):
+    assert watched(stream, step_s=step_s)[0].shown(len(stream) * step_s) == shown
+
+
+def test_every_time_limit_can_be_set():
+    limits = LineLimits(settle_s=1.0, mended_s=5.0, stuck_s=2.0)
+    slow, _ = Line(True, limits).sample(0.0, False, False)
+    slow, _ = slow.sample(1.0, False, True)
+    assert slow.sample(1.9, False, True)[0].kind == "idle"
+    cut, _ = slow.sample(2.1, False, True)
+    assert cut.kind == "cut"
+    assert cut.sample(4.0, False, False)[0].contact_fault
+    assert not cut.sample(6.1, False, False)[0].contact_fault
+    pressed, _ = Line(True, limits).sample(0.0, True, True)
+    assert "bell-stuck" in pressed.standing_faults(2.1)
 
 
 @given(st.text(alphabet=".PCS", max_size=60))
