@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, BinaryIO, TextIO
 
 from agent import __version__
 from agent.contract.errors import PoleAgentError
+from center.commands.cli import add_words
 from center.config import CenterConfig, load_config
 from center.errors import ConfigError, OpeningRefusedError, PkiError
 
@@ -63,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     broker.add_argument("--user", help="the account mosquitto runs as (default: yours)")
     _add_pki(commands)
     _add_custodian(commands)
+    add_words(commands, DEFAULT_CONFIG)
     ledger = _add(commands, "ledger", _ledger, "print the ledger as CSV, oldest first")
     ledger.add_argument("--out", type=Path, metavar="FILE", help="write there instead of standard output")
     ledger.add_argument("--verify", action="store_true", help="only check the chain; print its newest hash")

@@ -69,7 +69,10 @@ def make_key_set(serial: int, threshold: int, roots: list[str], keys: list[Comma
     Raises:
         ContractError: it would not.
     """
-    return parse_key_set(KeySet(serial, threshold, tuple(roots), {key.kid: key for key in keys}).text())
+    by_id = {key.kid: key for key in keys}
+    if len(by_id) != len(keys):
+        raise ContractError("command keys hold a key twice; one key is one officer's in one role")
+    return parse_key_set(KeySet(serial, threshold, tuple(roots), by_id).text())
 
 
 def first_key_set(note: str) -> KeySet:

@@ -22,7 +22,8 @@ TEST_MODE_MAX_S = 15 * 60
 MAINTENANCE_MODE_MAX_S = 4 * 3600
 LOG_LINES_MAX = 500
 
-Service = Annotated[str, msgspec.Meta(pattern=r"^(bell|health|upload|camera@[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)$(?!\n)")]
+_SERVICE = r"^(bell|health|upload|camera@[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)$(?!\n)"
+Service = Annotated[str, msgspec.Meta(pattern=_SERVICE)]
 
 
 class Args(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

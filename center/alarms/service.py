@@ -3,8 +3,10 @@
 | thread | does | its store |
 |---|---|---|
 | network of `center-alarms` | press -> commit -> receipt -> ack | durable, never checkpoints |
-| network of `center-telemetry` | heartbeats, states | not durable at each commit |
+| network of `center-telemetry` | heartbeats, states; replies, audit rows | not durable at each commit; durable |
 | answers | down queue -> poles | its own |
+| escalation | unanswered calls -> second console, wall view, hook | its own |
+| hook | runs the command or webhook | its own |
 | beat | write check -> beat; stores what waited | its own |
 | watch | silent poles; checkpoints, so that no alarm waits for one | telemetry's; its own |
 """
@@ -16,9 +18,17 @@ from functools import partial
 from center.alarms.alarm_desk import AlarmDesk, Outlet, Step, no_step
 from center.alarms.answers import Answers
 from center.alarms.beat import BEAT_S, Beat
+from center.alarms.command_hook import CommandHook
+from center.alarms.escalation import Ladder
+from center.alarms.escalator import Escalator
+from center.alarms.hook import Hook
+from center.alarms.hook_worker import HookWorker
+from center.alarms.inspection_desk import InspectionDesk
 from center.alarms.paho_session import Endpoint, Incoming, Listener, PahoSession
 from center.alarms.telemetry_desk import TelemetryDesk
-from center.config import BrokerConfig, CenterConfig
+from center.alarms.webhook import Webhook
+from center.commands.desk import CommandDesk
+from center.config import BrokerConfig, CenterConfig, EscalationConfig
 from center.errors import StoreError
 from center.process import Worker, run_service
 from center.store import Store
@@ -30,6 +40,7 @@ ALARMS_IDENTITY = "center-alarms"
 TELEMETRY_IDENTITY = "center-telemetry"
 SESSION_EXPIRY_S = 24 * 3600
 WATCH_S = 1.0
+TELEMETRY_KINDS = ("status", "reply", "audit", "inspection")
 
 
 def run_alarms(config: CenterConfig, step: Step = no_step, beat_s: float = BEAT_S) -> int:
@@ -61,20 +72,25 @@ class AlarmService:
         path = config.database
         alarm_store = Store(path, now_us, autocheckpoint=False)
         telemetry_store = Store(path, now_us, durable=False, autocheckpoint=False)
-        answer_store, beat_store = (Store(path, now_us, autocheckpoint=False) for _ in range(2))
+        answer_store, beat_store, command_store, escalation_store, hook_store = (
+            Store(path, now_us, autocheckpoint=False) for _ in range(5)
+        )
         self._keeper = Store(path, now_us, autocheckpoint=False)
-        self._stores = [alarm_store, telemetry_store, answer_store, beat_store, self._keeper]
+        self._stores = [alarm_store, telemetry_store, answer_store, beat_store, command_store, self._keeper]
+        self._stores += [escalation_store, hook_store]
         self._desk = AlarmDesk(alarm_store, Outlet(self._publish, self._ack), step)
         self._telemetry_desk = TelemetryDesk(telemetry_store, now_us)
         self._answers = Answers(answer_store, self._publish, now_us)
         self._alarms = PahoSession(
             _endpoint(config.broker, ALARMS_IDENTITY),
-            [("ps/v1/+/up/alarm", 1)],
+            [("ps/v1/+/up/alarm", 1), ("ps/v1/+/up/test/alarm", 1)],
             Listener(self._desk.take, self._answers.connected, self._desk.forget, self._answers.acknowledged),
         )
+        self._command_desk = CommandDesk(command_store, self._publish_telemetry)
+        self._inspection_desk = InspectionDesk(command_store, self._publish_telemetry)
         self._telemetry = PahoSession(
             _endpoint(config.broker, TELEMETRY_IDENTITY),
-            [("ps/v1/+/up/status", 1), ("ps/v1/+/up/heartbeat", 0)],
+            [("ps/v1/+/up/heartbeat", 0), *((f"ps/v1/+/up/{kind}", 1) for kind in TELEMETRY_KINDS)],
             Listener(
                 self._take_telemetry,
                 partial(self._telemetry_desk.listening, True),
@@ -83,6 +99,9 @@ class AlarmService:
         )
         publish_beat = partial(self._alarms.publish, qos=0)
         self._beat = Beat(beat_store, self._desk, publish_beat, lambda: self._alarms.online, now_us, beat_s)
+        rules = config.escalation
+        self._escalator = Escalator(escalation_store, Ladder(rules.second_s, rules.wall_s, rules.hook_s), now_us)
+        self._hooks = HookWorker(hook_store, _hook(rules), rules.hook_attempts, now_us)
 
     def workers(self) -> list[Worker]:
         """Return the threads to run."""
@@ -91,6 +110,8 @@ class AlarmService:
             Worker("answers", self._answers.run),
             Worker("beat", self._beat.run),
             Worker("watch", self._watch),
+            Worker("escalation", self._escalator.run),
+            Worker("hook", self._hooks.run),
         ]
 
     def close(self) -> None:
@@ -104,8 +125,16 @@ class AlarmService:
     def _ack(self, incoming: Incoming) -> None:
         self._alarms.ack(incoming)
 
+    def _publish_telemetry(self, topic: str, payload: bytes) -> int:
+        return self._telemetry.publish(topic, payload)
+
     def _take_telemetry(self, incoming: Incoming) -> None:
-        self._telemetry_desk.take(incoming)
+        if self._command_desk.takes(incoming.topic):
+            self._command_desk.take(incoming)
+        elif self._inspection_desk.takes(incoming.topic):
+            self._inspection_desk.take(incoming)
+        else:
+            self._telemetry_desk.take(incoming)
         self._telemetry.ack(incoming)
 
     def _run_sessions(self, stop: threading.Event) -> None:
@@ -128,6 +157,19 @@ class AlarmService:
                 self._keeper.database.checkpoint()
             except StoreError as error:
                 log.debug("watch skipped error=%s", error)
+
+
+def _hook(rules: EscalationConfig) -> Hook | None:
+    """Return the configured hook, or None.
+
+    Raises:
+        ConfigError: a file of it cannot be used.
+    """
+    if rules.hook_command:
+        return CommandHook(rules.hook_command, rules.hook_timeout_s)
+    if rules.hook_url:
+        return Webhook(rules.hook_url, rules.hook_timeout_s, rules.hook_ca_file, rules.hook_token_file)
+    return None
 
 
 def _endpoint(broker: BrokerConfig, identity: str) -> Endpoint:
