@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from center.errors import ConfigError
 
@@ -84,6 +85,25 @@ class ConsoleConfig:
 
 
 @dataclass(frozen=True)
+class EscalationConfig:
+    """When an unanswered call climbs, in seconds from its commit, and the hook at the end (docs/design/center.md).
+
+    `hook_command` is an argument list, run without a shell; `hook_url` an https address; at most one of them.
+    `hook_token_file` holds a bearer token, `hook_ca_file` the authority of that server where it is the town's own.
+    """
+
+    second_s: float = 15.0
+    wall_s: float = 30.0
+    hook_s: float = 60.0
+    hook_command: tuple[str, ...] = ()
+    hook_url: str = ""
+    hook_ca_file: Path | None = None
+    hook_token_file: Path | None = None
+    hook_timeout_s: float = 10.0
+    hook_attempts: int = 5
+
+
+@dataclass(frozen=True)
 class CenterConfig:
     """The whole file. `silent_after_s`: how long overdue a pole may be before it counts as silent (N8).
 
@@ -96,6 +116,7 @@ class CenterConfig:
     receipts: ReceiptConfig
     custodian: CustodianConfig
     console: ConsoleConfig = ConsoleConfig()
+    escalation: EscalationConfig = EscalationConfig()
     silent_after_s: float = 20.0
     pki_dir: Path | None = None
 
@@ -112,7 +133,7 @@ class CenterConfig:
 
 @dataclass(frozen=True)
 class _Key:
-    """One key of the file: `kind` is str, int, float or Path; `least` and `most` bound numbers."""
+    """One key of the file: `kind` is str, int, float, bool, Path, or tuple for a list of texts; bounds for numbers."""
 
     kind: type[Any]
     default: Any = None
@@ -157,6 +178,17 @@ _TABLES: dict[str, dict[str, _Key]] = {
         "simulation": _Key(bool, False),
         "simulated_bell_socket": _Key(Path),
     },
+    "escalation": {
+        "second_s": _Key(float, 15.0, least=1, most=3600),
+        "wall_s": _Key(float, 30.0, least=1, most=3600),
+        "hook_s": _Key(float, 60.0, least=1, most=3600),
+        "hook_command": _Key(tuple, ()),
+        "hook_url": _Key(str, ""),
+        "hook_ca_file": _Key(Path),
+        "hook_token_file": _Key(Path),
+        "hook_timeout_s": _Key(float, 10.0, least=1, most=60),
+        "hook_attempts": _Key(int, 5, least=1, most=20),
+    },
 }
 
 
@@ -190,6 +222,7 @@ def parse_config(text: str, base: Path) -> CenterConfig:
     plain = {name: value for name, value in document.items() if name in _TOP}
     top = _read_table("", plain, _TOP, base, mistakes)
     tables = {name: _read_section(name, document, base, mistakes) for name in _TABLES}
+    mistakes += _escalation_mistakes(tables["escalation"])
     if mistakes:
         raise ConfigError(mistakes)
     return CenterConfig(
@@ -199,7 +232,38 @@ def parse_config(text: str, base: Path) -> CenterConfig:
         receipts=ReceiptConfig(**tables["receipts"]),
         custodian=CustodianConfig(**tables["custodian"]),
         console=ConsoleConfig(**tables["console"]),
+        escalation=EscalationConfig(**tables["escalation"]),
     )
+
+
+def _escalation_mistakes(table: Mapping[str, Any]) -> list[str]:
+    """Return what is wrong between the keys of [escalation]; `table` may be empty or hold wrong values' defaults."""
+    mistakes: list[str] = []
+    if not table:
+        return mistakes
+    if not table["second_s"] < table["wall_s"] < table["hook_s"]:
+        mistakes.append("escalation.second_s: the delays must rise: second_s, then wall_s, then hook_s")
+    command, url = table["hook_command"], table["hook_url"]
+    if command and url:
+        mistakes.append("escalation.hook_url: only one of hook_command and hook_url; remove the other")
+    if command and not command[0].startswith("/"):
+        mistakes.append(f"escalation.hook_command: {command[0]!r} must be an absolute path; nothing is looked up")
+    if url and not _is_https(url):
+        mistakes.append(f"escalation.hook_url: {url!r} must be an https address with a host")
+    if not url:
+        names = [name for name in ("hook_ca_file", "hook_token_file") if table[name] is not None]
+        mistakes += [f"escalation.{name}: is of no use without hook_url" for name in names]
+    return mistakes
+
+
+def _is_https(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return (
+            parts.scheme == "https" and bool(parts.hostname) and parts.port != 0 and url.isascii() and url.isprintable()
+        )
+    except ValueError:  # a port that is no number
+        return False
 
 
 def _read_section(name: str, document: Mapping[str, Any], base: Path, mistakes: list[str]) -> dict[str, Any]:
@@ -228,6 +292,8 @@ def _read_table(
 
 
 def _read_value(label: str, value: Any, key: _Key, base: Path, mistakes: list[str]) -> Any:
+    if key.kind is tuple:
+        return _read_texts(label, value, mistakes)
     wanted: type[Any] = str if key.kind is Path else key.kind
     if wanted is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
@@ -242,6 +308,13 @@ def _read_value(label: str, value: Any, key: _Key, base: Path, mistakes: list[st
         bound = f"at least {key.least:g}" if key.most is None else f"between {key.least:g} and {key.most:g}"
         mistakes.append(f"{label}: must be {bound}, not {value!r}")
     return value
+
+
+def _read_texts(label: str, value: Any, mistakes: list[str]) -> tuple[str, ...]:
+    if isinstance(value, list) and value and all(isinstance(word, str) and "\0" not in word for word in value):
+        return tuple(value)
+    mistakes.append(f'{label}: must be a list of texts like ["/usr/bin/program", "--word"], not {value!r}')
+    return ()
 
 
 _NAMES: dict[type[Any], str] = {

@@ -3,6 +3,8 @@
 Rules:
 * `take` runs on the network thread, which alone uses this store: no queue and no other thread stands in the path;
 * the pole is the one of the topic (the broker's access list proves it); a payload that names another is quarantined;
+* a test press (`up/test/alarm`, mode "test") takes the same way and gets the same receipt, so that a test proves the
+  way, but it is stored apart; when topic and mode disagree, it is real, and the breach is kept in quarantine;
 * a press that cannot be stored gets no receipt and no acknowledgement: it waits here and at the pole, which resends;
   `retry` takes it again once the database can be written;
 * a damaged message is kept in quarantine and acknowledged: sending it again would not mend it.
@@ -17,9 +19,10 @@ from agent.contract.errors import ContractError
 from agent.contract.messages import Alarm, AlarmReceipt, decode, encode
 from agent.contract.topics import down, pole_of
 from center.alarms.paho_session import Incoming
+from center.alarms.press_kind import TEST_KIND, breach
 from center.errors import StoreError
 from center.pki import is_pole_name
-from center.store import Store
+from center.store import AlarmRow, Store, TestPressRow
 
 log = logging.getLogger(__name__)
 
@@ -80,10 +83,10 @@ class AlarmDesk:
             self._waiting = []
 
     def _settle(self, incoming: Incoming) -> None:
-        pole, _kind = pole_of(incoming.topic) or ("", "")
+        pole, kind = pole_of(incoming.topic) or ("", "")
         try:
             alarm = read_alarm(pole, incoming.payload)
-            row = self._store.alarms.commit(alarm, incoming.payload)
+            row = self._commit(kind, alarm, incoming)
             self._step("committed")
         except ContractError as error:
             log.error("alarm quarantined topic=%s error=%s", incoming.topic, error)
@@ -92,6 +95,19 @@ class AlarmDesk:
             receipt = AlarmReceipt(alarm_id=row.alarm_id, committed_at_us=row.committed_at_us)
             self._outlet.publish(down(pole, "receipt"), encode(receipt))
         self._outlet.ack(incoming)
+
+    def _commit(self, kind: str, alarm: Alarm, incoming: Incoming) -> AlarmRow | TestPressRow:
+        """Store the press where it belongs, and once the breach if its topic and mode disagree."""
+        wrong = breach(kind, alarm)
+        alarms = self._store.alarms
+        if not wrong:
+            commit = alarms.commit_test if kind == TEST_KIND else alarms.commit
+            return commit(alarm, incoming.payload)
+        with self._store.database.transaction():
+            if not alarms.holds(alarm.alarm_id):
+                log.error("press taken as real topic=%s breach=%s", incoming.topic, wrong)
+                self._store.quarantine.add(alarm.pole, incoming.topic, wrong, incoming.payload)
+            return alarms.commit(alarm, incoming.payload)
 
 
 def read_alarm(pole: str, payload: bytes) -> Alarm:

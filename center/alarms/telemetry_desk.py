@@ -58,8 +58,10 @@ class TelemetryDesk:
                 heartbeat = decode(incoming.payload, Heartbeat)
                 check_sender(pole, heartbeat.pole)
                 self._store.poles.note_heartbeat(heartbeat, incoming.payload)
-            else:
+            elif kind == "status":
                 self._note_status(pole, incoming)
+            else:
+                raise ContractError(f"no reader for messages of kind {kind!r}; update pole-center")
         except ContractError as error:
             log.warning("message quarantined topic=%s error=%s", incoming.topic, error)
             self._store.quarantine.add(pole, incoming.topic, str(error), incoming.payload)

@@ -105,7 +105,8 @@ class Alarms:
             )
             self._insert("alarm", {**vars(row), "raw": raw})
             told = {"pole": alarm.pole, "incident_id": alarm.incident_id, "alarm_id": alarm.alarm_id}
-            self._events.append("alarm", {**told, "press_number": alarm.press_number, "simulated": alarm.simulated})
+            more = {"press_number": alarm.press_number, "simulated": alarm.simulated, "mode": alarm.mode}
+            self._events.append("alarm", {**told, **more})
         return row
 
     def commit_test(self, alarm: Alarm, raw: bytes) -> TestPressRow | AlarmRow:

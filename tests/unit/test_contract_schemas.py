@@ -15,6 +15,7 @@ import pytest
 from agent.contract import topics
 from agent.contract.canonical_json import canonical_bytes
 from agent.contract.command import Command
+from agent.contract.escalation import EscalationNotice
 from agent.contract.messages import (
     Alarm,
     AlarmReceipt,
@@ -92,6 +93,20 @@ MESSAGES: list[Message] = [
         finished_at_us=2,
         clock=CLOCK,
         points=[InspectionPoint(name="line", result="pass")],
+    ),
+    EscalationNotice(
+        incident_id="i",
+        call=1,
+        pole="p",
+        attempt=1,
+        called_at_us=1,
+        pressed_at_us=1,
+        sent_at_us=2,
+        waited_s=60,
+        presses=1,
+        line="pressed",
+        simulated=False,
+        mode="normal",
     ),
     Heartbeat(pole="p", session="", seq=1, at_us=1, uptime_s=1, agent_version="0", clock=CLOCK),
     Heartbeat(
