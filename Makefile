@@ -25,10 +25,13 @@ test: setup ## every test that needs no pole
 drill: setup ## the long drills: process kills, crash loops
 	$(PY) -m pytest -m slow
 
+vm-gpio: setup ## ring the bell on real GPIO character devices in an emulated machine (the first time it downloads 280 MB)
+	tests/vm/run-gpio
+
 bench: setup ## measure N1, N3, N4, N5 and refresh docs/benchmarks.md
 	$(PY) tests/bench/run_all.py
 
 clean: ## remove what the demo left behind
 	rm -rf .demo
 
-.PHONY: help setup demo check test drill bench clean
+.PHONY: help setup demo check test drill vm-gpio bench clean

@@ -68,11 +68,12 @@ class I2cStubRig(Ads1115Rig):
     """Two file descriptors on the same emulated chip: ours and the wire's."""
 
     def __init__(self, channel=3):
-        buses = [bus for bus in Path("/sys/class/i2c-adapter").iterdir() if "SMBus stub" in (bus / "name").read_text()]
-        self.wire = LinuxI2cDevice(Path("/dev") / buses[0].name, ADDRESS)
+        names = Path("/sys/bus/i2c/devices").glob("i2c-*/name")
+        (bus,) = [Path("/dev") / name.parent.name for name in names if "SMBus stub" in name.read_text()]
+        self.wire = LinuxI2cDevice(bus, ADDRESS)
         self.wire.open()
         self.wire.put_word(CONFIG, RESET_STATE)
-        self.reader = Ads1115Line(LinuxI2cDevice(Path("/dev") / buses[0].name, ADDRESS), channel)
+        self.reader = Ads1115Line(LinuxI2cDevice(bus, ADDRESS), channel)
 
     def set(self, level):
         self.wire.put_word(CONVERSION, round(level / 1000 * 3.3 * 0x8000 / 4.096))
