@@ -35,9 +35,10 @@ class NoArgs(Args, frozen=True, kw_only=True):
 
 
 class BellTestArgs(Args, frozen=True, kw_only=True):
-    """How long a person has to press the button, seconds."""
+    """How long a person has to press the button, seconds, and the work order it belongs to ("" for none)."""
 
     wait_s: Annotated[int, msgspec.Meta(ge=10, le=300)] = 120
+    work_order: Annotated[str, msgspec.Meta(pattern=r"^([a-z0-9][a-z0-9-]{0,99})?$(?!\n)")] = ""
 
 
 class NormalMode(Args, frozen=True, kw_only=True, tag_field="mode", tag="normal"):

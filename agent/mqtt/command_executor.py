@@ -10,7 +10,6 @@ from typing import Protocol
 
 from agent.contract.command import Accept
 from agent.contract.operations import (
-    AnyArgs,
     BellTestArgs,
     IndicatorTestArgs,
     LogExportArgs,
@@ -33,16 +32,16 @@ class PoleActions(Protocol):
         """Publish birth and heartbeat now."""
         ...
 
-    def self_test(self) -> str:
-        """Run the self-test."""
+    def self_test(self, by: str) -> str:
+        """Begin the self-test for the officer `by`."""
         ...
 
-    def bell_test(self, wait_s: int) -> str:
-        """Take the next press within `wait_s` seconds as a test of the button."""
+    def bell_test(self, wait_s: int, work_order: str, by: str) -> str:
+        """Take the next press within `wait_s` seconds as a test of the button, asked by the officer `by`."""
         ...
 
-    def set_mode(self, mode: str, for_s: int) -> str:
-        """Go to normal (`for_s` is 0), test or maintenance for `for_s` seconds."""
+    def set_mode(self, mode: str, for_s: int, by: str, reason: str) -> str:
+        """Go to normal (`for_s` is 0), test or maintenance for `for_s` seconds, by the officer `by`."""
         ...
 
     def indicator_test(self, each_s: int) -> str:
@@ -81,9 +80,9 @@ class CommandExecutor:
     def __init__(self, actions: PoleActions, services: ServiceControl) -> None:
         self._actions = actions
         self._services = services
-        self._by_name: Mapping[str, Callable[[AnyArgs], Outcome]] = {
+        self._by_name: Mapping[str, Callable[[Accept], Outcome]] = {
             "rebirth": lambda _: Outcome(True, actions.rebirth()),
-            "self-test": lambda _: Outcome(True, actions.self_test()),
+            "self-test": lambda accepted: Outcome(True, actions.self_test(accepted.signers[0].officer)),
             "bell-test": self._bell_test,
             "mode": self._mode,
             "indicator-test": self._indicator_test,
@@ -95,35 +94,40 @@ class CommandExecutor:
     def run(self, accepted: Accept) -> Outcome:
         """Carry it out; an operation that fails is an outcome, not an error."""
         try:
-            return self._by_name[accepted.operation.name](accepted.args)
+            return self._by_name[accepted.operation.name](accepted)
         except CommandFailedError as error:
             return Outcome(False, str(error))
 
-    def _bell_test(self, args: AnyArgs) -> Outcome:
+    def _bell_test(self, accepted: Accept) -> Outcome:
+        args, by = accepted.args, accepted.signers[0].officer
         assert isinstance(args, BellTestArgs)
-        return Outcome(True, self._actions.bell_test(args.wait_s))
+        return Outcome(True, self._actions.bell_test(args.wait_s, args.work_order, by))
 
-    def _mode(self, args: AnyArgs) -> Outcome:
-        assert isinstance(args, NormalMode | TestMode | MaintenanceMode)
+    def _mode(self, accepted: Accept) -> Outcome:
+        args, by, reason = accepted.args, accepted.signers[0].officer, accepted.command.reason
         if isinstance(args, NormalMode):
-            return Outcome(True, self._actions.set_mode("normal", 0))
+            return Outcome(True, self._actions.set_mode("normal", 0, by, reason))
+        assert isinstance(args, TestMode | MaintenanceMode)
         name = "test" if isinstance(args, TestMode) else "maintenance"
-        return Outcome(True, self._actions.set_mode(name, args.for_s))
+        return Outcome(True, self._actions.set_mode(name, args.for_s, by, reason))
 
-    def _indicator_test(self, args: AnyArgs) -> Outcome:
+    def _indicator_test(self, accepted: Accept) -> Outcome:
+        args = accepted.args
         assert isinstance(args, IndicatorTestArgs)
         return Outcome(True, self._actions.indicator_test(args.each_s))
 
-    def _restart(self, args: AnyArgs) -> Outcome:
+    def _restart(self, accepted: Accept) -> Outcome:
+        args = accepted.args
         assert isinstance(args, RestartServiceArgs)
         self._services.restart(args.service)
         return Outcome(True, f"restart of pole-{args.service} was taken")
 
-    def _reboot(self, _: AnyArgs) -> Outcome:
+    def _reboot(self, _: Accept) -> Outcome:
         self._services.reboot()
         return Outcome(True, "reboot was taken")
 
-    def _export(self, args: AnyArgs) -> Outcome:
+    def _export(self, accepted: Accept) -> Outcome:
+        args = accepted.args
         assert isinstance(args, LogExportArgs)
         lines = _bounded(self._services.journal(args.service, args.lines))
         return Outcome(True, f"{len(lines)} lines of pole-{args.service}", lines)

@@ -21,17 +21,21 @@ NO_MANAGER = "this pole is simulated: there is no service manager to command"
 
 
 class BellDuties(Protocol):
-    """What the bell's own thread does for a command: each returns at once what it began, or CommandFailedError."""
+    """What the bell does for a command, called from the commands' thread.
 
-    def self_test(self) -> str:
+    Each posts to the bell's inbox and returns at once what was begun, in words; or raises CommandFailedError. `by` is
+    the officer who signed.
+    """
+
+    def self_test(self, by: str) -> str:
         """Begin the self-test; its result is an inspection."""
         ...
 
-    def bell_test(self, wait_s: int) -> str:
+    def bell_test(self, wait_s: int, work_order: str, by: str) -> str:
         """Take the next press within `wait_s` seconds as a test of the button."""
         ...
 
-    def set_mode(self, mode: str, for_s: int) -> str:
+    def set_mode(self, mode: str, for_s: int, by: str, reason: str) -> str:
         """Go to normal (`for_s` is 0), test or maintenance."""
         ...
 
@@ -39,15 +43,15 @@ class BellDuties(Protocol):
 class NoDuties:
     """A bell that has none of them: each command fails with that word, and is booked so."""
 
-    def self_test(self) -> str:
+    def self_test(self, by: str) -> str:
         """Fail."""
         raise CommandFailedError("this pole's program has no self-test; update it")
 
-    def bell_test(self, wait_s: int) -> str:
+    def bell_test(self, wait_s: int, work_order: str, by: str) -> str:
         """Fail."""
         raise CommandFailedError("this pole's program has no press test; update it")
 
-    def set_mode(self, mode: str, for_s: int) -> str:
+    def set_mode(self, mode: str, for_s: int, by: str, reason: str) -> str:
         """Fail, unless nothing is asked."""
         if mode == "normal":
             return "normal, as always"
@@ -78,17 +82,17 @@ class BellActions:
         self._hurry()
         return f"birth and heartbeat of session {session}"
 
-    def self_test(self) -> str:
+    def self_test(self, by: str) -> str:
         """Hand it to the bell."""
-        return self._duties.self_test()
+        return self._duties.self_test(by)
 
-    def bell_test(self, wait_s: int) -> str:
+    def bell_test(self, wait_s: int, work_order: str, by: str) -> str:
         """Hand it to the bell."""
-        return self._duties.bell_test(wait_s)
+        return self._duties.bell_test(wait_s, work_order, by)
 
-    def set_mode(self, mode: str, for_s: int) -> str:
+    def set_mode(self, mode: str, for_s: int, by: str, reason: str) -> str:
         """Hand it to the bell."""
-        return self._duties.set_mode(mode, for_s)
+        return self._duties.set_mode(mode, for_s, by, reason)
 
     def indicator_test(self, each_s: int) -> str:
         """Show each lamp for `each_s` seconds; a press ends it."""

@@ -37,7 +37,7 @@ def codes(pole: CommandPole) -> list[tuple[str, str]]:
 
 def test_a_command_is_written_down_done_written_down_and_answered(pole):
     reply = pole.send(KIM.sign(pole.now_us, "mode", args={"mode": "test", "for_s": 600}))
-    assert pole.actions.done == [("mode", "test", 600)]
+    assert pole.actions.done == [("mode", "test", 600, "kim", "월례 점검")]
     assert (reply.status, reply.detail) == ("done", "mode done")
     before, after = pole.audits
     assert [(before.phase, before.code), (after.phase, after.code)] == [("before", ""), ("after", "done")]
@@ -57,10 +57,10 @@ def test_the_row_before_is_on_disk_when_the_act_begins(pole):
     ("op", "args", "did"),
     [
         ("rebirth", {}, ("rebirth",)),
-        ("self-test", {}, ("self-test",)),
-        ("bell-test", {"wait_s": 30}, ("bell-test", 30)),
-        ("mode", {"mode": "normal"}, ("mode", "normal", 0)),
-        ("mode", {"mode": "maintenance", "for_s": 7200}, ("mode", "maintenance", 7200)),
+        ("self-test", {}, ("self-test", "lee")),
+        ("bell-test", {"wait_s": 30, "work_order": "wo-202611-pole-1"}, ("bell-test", 30, "wo-202611-pole-1", "lee")),
+        ("mode", {"mode": "normal"}, ("mode", "normal", 0, "lee", "월례 점검")),
+        ("mode", {"mode": "maintenance", "for_s": 7200}, ("mode", "maintenance", 7200, "lee", "월례 점검")),
         ("indicator-test", {"each_s": 1}, ("indicator-test", 1)),
         ("restart-service", {"service": "camera@front"}, ("restart", "camera@front")),
         ("log-export", {"service": "bell", "lines": 2}, ("journal", "bell")),

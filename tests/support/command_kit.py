@@ -107,14 +107,14 @@ class FakeActions:
     def rebirth(self) -> str:
         return self._do("rebirth")
 
-    def self_test(self) -> str:
-        return self._do("self-test")
+    def self_test(self, by: str) -> str:
+        return self._do("self-test", by)
 
-    def bell_test(self, wait_s: int) -> str:
-        return self._do("bell-test", wait_s)
+    def bell_test(self, wait_s: int, work_order: str, by: str) -> str:
+        return self._do("bell-test", wait_s, work_order, by)
 
-    def set_mode(self, mode: str, for_s: int) -> str:
-        return self._do("mode", mode, for_s)
+    def set_mode(self, mode: str, for_s: int, by: str, reason: str) -> str:
+        return self._do("mode", mode, for_s, by, reason)
 
     def indicator_test(self, each_s: int) -> str:
         return self._do("indicator-test", each_s)
