@@ -104,3 +104,17 @@ def test_the_page_names_every_operation_with_its_roles():
 def test_the_payloads_schema_is_closed():
     schema = json.loads((ROOT / "docs" / "contract" / "schemas" / "command.json").read_text(encoding="utf-8"))
     assert schema["$defs"]["Command"]["additionalProperties"] is False
+
+
+def test_the_machines_rule_lets_the_bell_restart_ours_and_reboot_and_nothing_else():
+    rule = (ROOT / "systemd" / "polkit" / "50-pole-agent.rules").read_text(encoding="utf-8")
+    (pattern,) = re.findall(r"/\^(.+)\$/\.test", rule)
+    units = re.compile(pattern.replace(r"\.", "."))
+    assert all(units.fullmatch(f"pole-{name}.service") for name in ("bell", "health", "upload", "camera@front"))
+    assert not any(units.fullmatch(name) for name in ("ssh.service", "pole-x.service", "pole-camera@A.service"))
+    assert re.findall(r'lookup\("verb"\) === "(.+?)"', rule) == ["restart"]
+    assert set(re.findall(r'action\.id === "(.+?)"', rule)) == {
+        "org.freedesktop.systemd1.manage-units",
+        "org.freedesktop.login1.reboot",
+        "org.freedesktop.login1.reboot-multiple-sessions",
+    }
