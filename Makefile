@@ -25,6 +25,9 @@ test: setup ## every test that needs no pole
 drill: setup ## the long drills: process kills, crash loops
 	$(PY) -m pytest -m slow
 
+drill-bell: setup ## 10,000 presses while everything dies (N6, under an hour); refreshes docs/benchmarks/drill_bell.json
+	$(PY) tests/drill/drill_bell.py > docs/benchmarks/drill_bell.json || { cat docs/benchmarks/drill_bell.json; exit 1; }
+
 vm-gpio: setup ## ring the bell on real GPIO character devices in an emulated machine (the first time it downloads 280 MB)
 	tests/vm/run-gpio
 
@@ -34,4 +37,4 @@ bench: setup ## measure N1, N3, N4, N5 and refresh docs/benchmarks.md
 clean: ## remove what the demo left behind
 	rm -rf .demo
 
-.PHONY: help setup demo check test drill vm-gpio bench clean
+.PHONY: help setup demo check test drill drill-bell vm-gpio bench clean

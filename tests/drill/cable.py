@@ -12,11 +12,13 @@ Rules:
 import asyncio
 import contextlib
 import socket
+import struct
 import threading
 from collections.abc import Coroutine
 from typing import Any
 
 PIECE_BYTES = 65_536
+RESET_AT_CLOSE = struct.pack("ii", 1, 0)  # lingers for 0 s: close sends RST instead of FIN
 
 
 class CableDuct:
@@ -25,11 +27,13 @@ class CableDuct:
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="cables", daemon=True)
+        self._cables: list[Cable] = []
         self._thread.start()
 
     def lay(self, broker_port: int) -> "Cable":
         """Return a cable to a broker on this machine; poles connect to `Cable.port`."""
         cable = Cable(self, broker_port)
+        self._cables.append(cable)
         self.call(cable.open())
         return cable
 
@@ -39,6 +43,8 @@ class CableDuct:
 
     def close(self) -> None:
         """End the thread; what still stands is dropped."""
+        for cable in self._cables:
+            cable.cut()
         self.call(self._drop_all())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
@@ -101,6 +107,7 @@ class Cable:
 
     def _reset(self) -> None:
         for writer in list(self._writers):
+            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_AT_CLOSE)
             writer.transport.abort()
 
     async def _relay(self, from_pole: asyncio.StreamReader, to_pole: asyncio.StreamWriter) -> None:

@@ -12,6 +12,7 @@ import dataclasses
 import math
 import random
 import shutil
+import signal
 import sys
 import tempfile
 import threading
@@ -186,6 +187,7 @@ def main() -> int:
     from measure import machine, print_json
 
     plan, keep = parse(sys.argv[1:])
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("drill-bell: ended from outside"))  # and clean up
     directory = Path(tempfile.mkdtemp(prefix="drill-bell-"))
     result = run_drill(directory, plan)
     clean = not (result["ours"]["lost"] or result["ours"]["twice"])
