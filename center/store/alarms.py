@@ -117,11 +117,11 @@ class Alarms:
             StoreError: not stored; no receipt may be sent.
         """
         with self._database.transaction():
-            if self._alarm(alarm) is not None or self.get(alarm.incident_id) is not None:
-                return self.commit(alarm, raw)
-            known = self._test_press(alarm)
+            known = self._alarm(alarm) or self._test_press(alarm)
             if known is not None:
                 return known
+            if self.get(alarm.incident_id) is not None:
+                return self.commit(alarm, raw)
             row = TestPressRow(
                 alarm_id=alarm.alarm_id,
                 incident_id=alarm.incident_id,

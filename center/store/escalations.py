@@ -53,10 +53,9 @@ class Escalations:
     def waiting(self) -> Sequence[WaitingCall]:
         """Return the calls that nobody has answered, the longest first."""
         rows = self._database.rows(
-            "SELECT i.incident_id, i.calls AS call, i.called_at_us, coalesce(group_concat(e.step), '') AS raised"
-            " FROM incident i LEFT JOIN escalation e ON e.incident_id = i.incident_id AND e.call = i.calls"
-            " WHERE i.state != 'closed' AND i.state IN ('open', 'seen') GROUP BY i.incident_id"
-            " ORDER BY i.called_at_us"
+            "SELECT i.incident_id, i.calls AS call, i.called_at_us, coalesce((SELECT group_concat(e.step)"
+            " FROM escalation e WHERE e.incident_id = i.incident_id AND e.call = i.calls), '') AS raised"
+            " FROM incident i WHERE i.state != 'closed' AND i.state IN ('open', 'seen') ORDER BY i.called_at_us"
         )
         return [
             WaitingCall(row["incident_id"], row["call"], row["called_at_us"], _steps(row["raised"])) for row in rows

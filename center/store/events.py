@@ -49,6 +49,11 @@ class Events:
         rows = self._database.rows("SELECT * FROM event WHERE id > ? ORDER BY id LIMIT ?", (event_id, limit))
         return [EventRow(row["id"], row["at_us"], row["kind"], json.loads(row["data"])) for row in rows]
 
+    def of_kind(self, kind: str, limit: int = 100) -> Sequence[EventRow]:
+        """Return the newest events of one kind that are still kept, newest first."""
+        rows = self._database.rows("SELECT * FROM event WHERE kind = ? ORDER BY id DESC LIMIT ?", (kind, limit))
+        return [EventRow(row["id"], row["at_us"], row["kind"], json.loads(row["data"])) for row in rows]
+
     def newest(self) -> int:
         """Return the newest id, 0 when there is none."""
         row = self._database.row("SELECT max(id) FROM event")

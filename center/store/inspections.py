@@ -4,7 +4,7 @@ Rules:
 * one row per `inspection_id`; the same inspection twice gives the same row, hence the same receipt;
 * an inspection passed when no point failed and at least one passed: a test that tested nothing proves nothing;
 * `at_us` is when it ended by the pole's clock, or its commit where that clock was not right (not synced, in the
-  future, or before the last month): an inspection that waited out an outage counts for its own day;
+  future, or over two months back): an inspection that waited out an outage counts for its own day;
 * a failed point stands in the fault log (source center) until a newer inspection passes that point, or says that the
   part is not fitted; one that comes late, out of order, changes nothing that is newer.
 """
@@ -24,7 +24,7 @@ from center.store.korean_day import day_span, month_span
 from center.store.work_orders import WorkOrders
 
 Kind = Literal["self-test", "press-test"]
-LATE_US = 31 * 86_400 * 1_000_000
+LATE_US = 62 * 86_400 * 1_000_000
 AHEAD_US = 5_000_000
 # What a failed point is called in the fault log, by the beginning of its name.
 POINT_FAULTS = {

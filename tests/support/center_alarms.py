@@ -55,11 +55,11 @@ def make_heartbeat(pole: str = "pole-1", session: str = "s1", seq: int = 1, **fi
 class AlarmCenter:
     """One center: its directory outlives every kill and restart."""
 
-    def __init__(self, directory: Path, broker: Broker, silent_after_s: float = 20) -> None:
+    def __init__(self, directory: Path, broker: Broker, silent_after_s: float = 20, more: str = "") -> None:
         directory.mkdir()
         self.config_file = directory / "center.toml"
         self._log_file = directory / "alarms.log"
-        self.config_file.write_text(_config(broker, silent_after_s))
+        self.config_file.write_text(_config(broker, silent_after_s) + more)
         self.store = Store(directory / "state" / "center.sqlite")
         self._child: subprocess.Popen[bytes] | None = None
         self._pen: subprocess.Popen[bytes] | None = None
