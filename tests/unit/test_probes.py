@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from agent.clock import SimulatedClock
-from agent.health.probes.disk import OUTCOME_S, PROBE_NAME, DiskProbe, write_and_read_back
+from agent.health.probes.disk import FIRST_S, OUTCOME_S, PROBE_NAME, DiskProbe, write_and_read_back
 from agent.health.probes.psutil_load import LoadProbe
 from agent.health.probes.psutil_memory import read_memory
 from agent.health.probes.temperature import read_temperature_mc
@@ -102,7 +102,7 @@ def test_a_spool_that_nobody_has_made_is_no_fault_at_first_and_one_in_the_end(tm
     probe = DiskProbe(tmp_path / "spool", clock)
     probe.run_once()
     assert probe.reading() is None
-    clock.advance(OUTCOME_S + 1)
+    clock.advance(FIRST_S + 1)
     reading = probe.reading()
     assert reading is not None
     assert reading.writable is False

@@ -16,6 +16,7 @@ from agent.contract.messages import DiskReading
 
 BLOCK_BYTES = 4096
 OUTCOME_S = 120.0
+FIRST_S = 10.0
 PROBE_NAME = ".health-write-test"
 
 
@@ -60,10 +61,10 @@ class DiskProbe:
     def reading(self) -> DiskReading | None:
         """Return sizes and the last outcome, or None before the first test.
 
-        A directory that is still absent `OUTCOME_S` after the start, or was there before, is not writable.
+        A directory that is still absent `FIRST_S` after the start, or was there before, is not writable.
         """
         writable, tested_mono_s = self._outcome or (True, self._started_mono_s)
-        fresh = self._clock.mono_s() - tested_mono_s <= OUTCOME_S
+        fresh = self._clock.mono_s() - tested_mono_s <= (OUTCOME_S if self._outcome else FIRST_S)
         if self._outcome is None and fresh:
             return None
         size = os.statvfs(_nearest_existing(self._directory))
