@@ -22,6 +22,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 from agent.bell.indicator import LightState
+from agent.bell.mode import Mode
 from agent.contract.messages import Alarm, AlarmReceipt, AlarmUpdate, ClockState
 
 Phase = Literal["ready", "calling", "received", "seen", "answered", "dispatched"]
@@ -45,7 +46,7 @@ class Press:
     line: Literal["pressed", "cut", "short", "contact-fault"] = "pressed"
     held_at_boot: bool = False
     simulated: bool = False
-    mode: Literal["normal", "maintenance"] = "normal"
+    mode: Mode = "normal"
 
 
 @dataclass(frozen=True)

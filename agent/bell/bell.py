@@ -1,4 +1,4 @@
-"""The bell itself: one thread owns the alarm machine, the outbox and the light; everyone else posts to its inbox.
+"""The bell itself: one thread owns alarm machine, outbox, mode and inspections; everyone else posts to its inbox.
 
 A press, in this order: light, commit (fsync), publish; nothing in that path sleeps or waits for the network.
 Rules:
@@ -6,7 +6,9 @@ Rules:
   could not be written is written as soon as the disk takes it;
 * what the center sends is at most `MESSAGES` deep in the inbox (then dropped: it comes again), a press never;
 * white means that the next press will reach a person: line good and read within `POLL_MAX_S`, center's beat not older
-  than `BEAT_MAX_S` (N8); a beat counts only when it is a new one;
+  than `BEAT_MAX_S` (N8), no test mode; a beat counts only when it is a new one;
+* a press in test mode goes to `up/test/alarm` unless it is the third within 5 s (`mode.py`); in maintenance it is real;
+* modes, self-tests and upkeep have their turn only when the inbox is empty: a press never waits for more than one;
 * a message that does not follow the contract changes nothing: fault `message-invalid` until a good one of its kind.
 """
 
@@ -20,13 +22,28 @@ from pathlib import Path
 
 from agent.bell.alarm import Action, AlarmState, Press, Publish, Step, Store, StoreReceipt, StoreUpdate
 from agent.bell.contact_watch import LineReading
+from agent.bell.indicator import LightState
+from agent.bell.inspector import Inspector, InspectorParts
 from agent.bell.light import Light
 from agent.bell.line import Actuation
+from agent.bell.mode import Mode, check_mode
+from agent.bell.mode_keeper import ModeKeeper
 from agent.bell.outbox import Outbox, OutboxError
+from agent.bell.self_test import PRESS_S, RECEIPT_S
+from agent.bell.trial import Trial, TrialStep
 from agent.clock import Clock
 from agent.contract import topics
 from agent.contract.errors import ContractError
-from agent.contract.messages import Alarm, AlarmReceipt, AlarmUpdate, CenterBeat, ClockState, decode, encode
+from agent.contract.messages import (
+    Alarm,
+    AlarmReceipt,
+    AlarmUpdate,
+    CenterBeat,
+    ClockState,
+    Inspection,
+    decode,
+    encode,
+)
 from agent.fault_board import FaultBoard
 from agent.mqtt.link import Link
 from agent.status_file import OpenIncident
@@ -41,6 +58,7 @@ RETRY_S = 5.0
 TEND_S = 60.0
 WINDOWS_S = 10.0
 FOOTAGE_EXTRA_S = 600.0
+PRESS_TEST = "press test"
 MESSAGES = 500
 UNWRITTEN = 1000
 
@@ -58,7 +76,34 @@ class FromCenter:
     payload: bytes
 
 
-Event = Actuation | LinkUp | FromCenter
+@dataclass(frozen=True)
+class SetMode:
+    """Somebody with the right to do so sets the mode; checked already."""
+
+    mode: Mode
+    seconds: float
+    by: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class RunSelfTest:
+    """Somebody with the right to do so wants a self-test now."""
+
+    by: str
+
+
+@dataclass(frozen=True)
+class ExpectPress:
+    """An officer at the pole will press within `wait_s` seconds, as a test."""
+
+    work_order: str
+    officer: str
+    wait_s: float
+
+
+Wish = SetMode | RunSelfTest | ExpectPress
+Event = Actuation | LinkUp | FromCenter | Wish
 
 
 @dataclass(frozen=True)
@@ -71,6 +116,10 @@ class BellSnapshot:
     beat_mono_s: float | None = None
     press_to_receipt_ms: float | None = None
     incidents: tuple[OpenIncident, ...] = ()
+    mode: Mode = "normal"
+    mode_until_us: int | None = None
+    self_test_at_us: int | None = None
+    self_test_round_trip_ms: float | None = None
 
 
 @dataclass(frozen=True)
@@ -93,8 +142,10 @@ class Bell:
         faults: FaultBoard,
         clock: Clock,
         clock_state: Callable[[], ClockState],
+        modes: ModeKeeper,
     ) -> None:
         self._identity = identity
+        self._modes = modes
         self._outbox = outbox
         self._light = light
         self._faults = faults
@@ -104,6 +155,7 @@ class Bell:
         self._link: Link | None = None
         self._line: Callable[[], LineReading] = LineReading
         self._state = AlarmState(identity.pole)
+        self._trial = Trial(self._state)
         self._loaded = False
         self._damage: Path | None = None
         self._unwritten: deque[Action] = deque(maxlen=UNWRITTEN)
@@ -114,6 +166,8 @@ class Bell:
         self._started_mono_s = clock.mono_s()
         self._press_to_receipt_ms: float | None = None
         self._incidents: tuple[OpenIncident, ...] = ()
+        self._disk_failed = self._modes_known = False
+        self._inspector = self._make_inspector()
         self.snapshot = BellSnapshot()
 
     def attach(self, link: Link, line: Callable[[], LineReading]) -> None:
@@ -126,6 +180,28 @@ class Bell:
             log.warning("message dropped, the bell is busy topic=%s", event.topic)
             return
         self._inbox.put(event)
+
+    def set_mode(self, mode: Mode, seconds: float, by: str, reason: str) -> None:
+        """Set the mode for `seconds` (0 for normal); returns at once, the next heartbeat tells it.
+
+        Raises:
+            ModeError: no such mode, or not for that long.
+        """
+        check_mode(mode, seconds)
+        self.post(SetMode(mode, seconds, by, reason))
+
+    def run_self_test(self, by: str) -> None:
+        """Begin a self-test as soon as no alarm waits; its inspection goes to the center by itself."""
+        self.post(RunSelfTest(by))
+
+    def expect_press(self, work_order: str, officer: str, wait_s: float = PRESS_S) -> None:
+        """Take the next press within `wait_s` seconds as an assisted test, in test mode; its inspection follows.
+
+        Raises:
+            ModeError: longer than a test may last.
+        """
+        check_mode("test", wait_s + RECEIPT_S)
+        self.post(ExpectPress(work_order, officer, wait_s))
 
     def run(self, context: WorkerContext) -> None:
         """Serve the inbox until the service stops."""
@@ -140,22 +216,27 @@ class Bell:
                 continue
             self.handle(event)
             self.tick()
+        self._modes.close()
         self._outbox.close()
 
     def begin(self) -> None:
         """Remember what the outbox holds."""
         self._recall()
+        self._recall_mode()
         self._look()
 
     def handle(self, event: Event) -> None:
         """Carry out one event."""
         if isinstance(event, Actuation):
-            self._take(self._state.pressed(self._press(event)))
-            log.warning("bell pressed line=%s held_at_boot=%s", event.line, event.held_at_boot)
+            self._actuated(event)
         elif isinstance(event, LinkUp):
             self._take(self._state.connected(self._clock.mono_s()))
-        else:
+            self._try(self._trial.connected(self._clock.mono_s()))
+            self._inspector.connected()
+        elif isinstance(event, FromCenter):
             self._hear(event)
+        else:
+            self._wish(event)
         self._look()
 
     def tick(self) -> None:
@@ -163,15 +244,17 @@ class Bell:
         now = self._clock.mono_s()
         self._clock_now = self._clock_state()  # at most a tick old when a press needs it, and not asked in its path
         self._take(self._state.ticked(now))
-        if (self._unwritten or not self._loaded) and now >= self._retry_mono_s:
+        self._try(self._trial.ticked(now))
+        if (self._unwritten or not self._loaded or self._disk_failed) and now >= self._retry_mono_s:
             self._rewrite()
         self._look()
 
     def _wait_s(self) -> float:
-        due = self._state.next_due_mono_s()
+        dues = (self._state.next_due_mono_s(), self._trial.machine.next_due_mono_s())
+        due = min((due for due in dues if due is not None), default=None)
         return TICK_S if due is None else min(max(due - self._clock.mono_s(), 0.001), TICK_S)
 
-    def _press(self, actuation: Actuation) -> Press:
+    def _press(self, actuation: Actuation, mode: Mode) -> Press:
         return Press(
             alarm_id=uuid.uuid4().hex,
             incident_id=uuid.uuid4().hex,
@@ -181,7 +264,43 @@ class Bell:
             line=actuation.line,
             held_at_boot=actuation.held_at_boot,
             simulated=self._identity.simulated,
+            mode=mode,
         )
+
+    def _actuated(self, actuation: Actuation) -> None:
+        was_test = self._modes.state.at(self._clock.mono_s()).mode == "test"
+        real = self._modes.pressed(self._clock.mono_s())
+        if real:
+            mode: Mode = self._modes.state.mode
+            self._take(self._state.pressed(self._press(actuation, mode)))
+        else:
+            mode = "test"
+            self._try(self._trial.pressed(self._press(actuation, mode)))
+            self._inspector.tried(self._trial.machine.waiting[-1].alarm)
+        log.warning("bell pressed line=%s held_at_boot=%s mode=%s", actuation.line, actuation.held_at_boot, mode)
+        if was_test and real:
+            log.warning("the test became real: three presses in a row")
+
+    def _wish(self, wish: Wish) -> None:
+        """Do what a person with the right to it asked for."""
+        if isinstance(wish, SetMode):
+            self._modes.set(wish.mode, wish.seconds, wish.by, wish.reason)
+        elif isinstance(wish, RunSelfTest):
+            log.warning("self-test wanted by=%s", wish.by)
+            self._inspector.run_self_test()
+        else:
+            if self._modes.state.at(self._clock.mono_s()).mode != "test":
+                self._modes.set("test", wish.wait_s + RECEIPT_S, wish.officer, PRESS_TEST)
+            self._inspector.begin_press_test(wish.work_order, wish.officer, wish.wait_s)
+
+    def _try(self, step: TrialStep) -> None:
+        """Adopt the test run, show it, publish what it sends."""
+        self._trial, actions = step
+        if actions:
+            self._show()
+        for action in actions:
+            if isinstance(action, Publish):
+                self._publish(action.alarm)
 
     def _take(self, step: Step) -> None:
         """Adopt the new state, show it, then carry out the actions in their order."""
@@ -196,10 +315,13 @@ class Bell:
                 self._write(action)
 
     def _publish(self, alarm: Alarm) -> None:
-        if self._link is not None and not self._link.publish(
-            topics.up(self._identity.pole, "alarm"), encode(alarm), qos=1
-        ):
+        topic = topics.test_up if alarm.mode == "test" else topics.up
+        if self._link is not None and not self._link.publish(topic(alarm.pole, "alarm"), encode(alarm), qos=1):
             self._link.hurry()
+
+    def _publish_inspection(self, inspection: Inspection) -> bool:
+        topic = topics.up(inspection.pole, "inspection")
+        return self._link is not None and self._link.publish(topic, encode(inspection), qos=1)
 
     def _write(self, action: Action) -> None:
         if isinstance(action, StoreReceipt):
@@ -229,6 +351,7 @@ class Bell:
             self._outbox.update(action.update)
 
     def _outbox_failed(self, error: OutboxError) -> None:
+        self._disk_failed = True
         self._retry_mono_s = self._clock.mono_s() + RETRY_S
         self._faults.report_error(error)
 
@@ -242,11 +365,22 @@ class Bell:
         self._state = self._state.recovered(stored)
         self._tell_damage()
 
+    def _recall_mode(self) -> None:
+        try:
+            self._modes.begin()
+        except OutboxError as error:
+            self._outbox_failed(error)
+        else:
+            self._modes_known = True
+
     def _rewrite(self) -> None:
         """Write what waits to be written, in the order in which it happened."""
         if not self._loaded:
             self._recall()
+        if not self._modes_known:
+            self._recall_mode()
         try:
+            self._outbox.write_check()
             while self._unwritten:
                 self._commit(self._unwritten[0])
                 self._unwritten.popleft()
@@ -254,6 +388,7 @@ class Bell:
             self._outbox_failed(error)
             return
         if self._loaded:
+            self._disk_failed = False
             self._faults.clear("outbox-unwritable")
         self._tell_damage()
 
@@ -273,13 +408,25 @@ class Bell:
             if message.topic == topics.CENTER_BEAT:
                 self._beat(decode(message.payload, CenterBeat))
             elif message.topic == topics.down(self._identity.pole, "receipt"):
-                self._take(self._state.receipted(decode(message.payload, AlarmReceipt)))
+                self._receipted(decode(message.payload, AlarmReceipt))
             elif message.topic == topics.down(self._identity.pole, "answer"):
                 self._take(self._state.updated(decode(message.payload, AlarmUpdate)))
         except ContractError as error:
             self._faults.report_error(error, kind)
         else:
             self._faults.clear("message-invalid", kind)
+
+    def _receipted(self, receipt: AlarmReceipt) -> None:
+        """Take a receipt: of an alarm, else of a test, else of an inspection, else of nothing we know."""
+        if not any(waiting.alarm.alarm_id == receipt.alarm_id for waiting in self._state.waiting):
+            now = self._clock.mono_s()
+            self._trial, pressed_mono_s = self._trial.receipted(receipt, now)
+            if pressed_mono_s is not None:
+                self._inspector.trial_receipted(receipt.alarm_id, (now - pressed_mono_s) * 1000)
+                return
+            if self._inspector.receipted(receipt):
+                return
+        self._take(self._state.receipted(receipt))
 
     def _beat(self, beat: CenterBeat) -> None:
         if beat != self._last_beat:
@@ -296,7 +443,17 @@ class Bell:
         return self._beat_mono_s is not None and now - self._beat_mono_s <= BEAT_MAX_S
 
     def _show(self) -> None:
-        self._light.show(self._state.light(self._clock.mono_s(), in_service=self._in_service()))
+        self._light.show(self._shown(self._clock.mono_s()))
+
+    def _shown(self, now: float) -> LightState:
+        """Return the light: a real call first, then a test press, then an open incident, then the mode."""
+        if not self._state.waiting:
+            tried = self._trial.light(now)
+            if tried is not None:
+                return tried
+            if self._state.incident_id is None and self._modes.state.at(now).mode == "test":
+                return LightState.TEST
+        return self._state.light(now, in_service=self._in_service())
 
     def _look(self) -> None:
         """Show the light and renew the snapshot."""
@@ -313,20 +470,60 @@ class Bell:
             beat_mono_s=self._beat_mono_s,
             press_to_receipt_ms=self._press_to_receipt_ms,
             incidents=self._incidents,
+            mode=self._modes.state.mode,
+            mode_until_us=self._modes.until_us(),
+            self_test_at_us=self._inspector.last_self_test_us,
+            self_test_round_trip_ms=self._inspector.round_trip_ms,
         )
 
     def _tend(self) -> None:
-        """Nobody waits: the time for upkeep."""
+        """Nobody waits: the time for everything that is no press. One that fails does not keep the others back."""
         now = self._clock.mono_s()
-        try:
-            if now >= self._windows_mono_s:
-                self._windows_mono_s = now + WINDOWS_S
-                self._incidents = self._windows()
-            if now >= self._tend_mono_s and not self._unwritten:
-                self._tend_mono_s = now + TEND_S
-                self._outbox.tend()
-        except OutboxError as error:
-            self._outbox_failed(error)
+        self._inspector.tick(alarms_wait=bool(self._state.waiting))
+        for duty in (self._tend_mode, self._tend_windows, self._tend_outbox):
+            try:
+                duty(now)
+            except OutboxError as error:
+                self._outbox_failed(error)
+
+    def _tend_mode(self, now: float) -> None:
+        """Let the mode expire, end a test run with its mode."""
+        state = self._modes.state
+        if state.mode == "test" and state.reason == PRESS_TEST and self._inspector.press_test is None:
+            self._modes.set("normal", 0.0, state.by, f"{PRESS_TEST} done")
+        if self._modes.state.mode != "test" and self._trial.over(now):
+            self._trial = Trial(AlarmState(self._identity.pole))
+        self._modes.tick(save=not self._disk_failed)
+
+    def _tend_windows(self, now: float) -> None:
+        if now >= self._windows_mono_s:
+            self._windows_mono_s = now + WINDOWS_S
+            self._incidents = self._windows()
+
+    def _tend_outbox(self, now: float) -> None:
+        if now >= self._tend_mono_s and not self._unwritten:
+            self._tend_mono_s = now + TEND_S
+            self._outbox.tend()
+
+    def _make_inspector(self) -> Inspector:
+        return Inspector(
+            InspectorParts(
+                self._identity.pole,
+                self._outbox,
+                self._light,
+                self._faults,
+                self._clock,
+                self._clock_state,
+                lambda: self._line(),
+                self._beat_age_s,
+                BEAT_MAX_S,
+                self._publish_inspection,
+                self._outbox_failed,
+            )
+        )
+
+    def _beat_age_s(self) -> float | None:
+        return None if self._beat_mono_s is None else self._clock.mono_s() - self._beat_mono_s
 
     def _windows(self) -> tuple[OpenIncident, ...]:
         """Return the presses whose footage goes first: the stored ones, and those that could not be stored."""

@@ -4,7 +4,8 @@ Rules:
 * the heartbeat is the health service's (`health.json`) with our session, sequence number, bell reading and faults;
 * a `health.json` older than 3 x `probe_s` is no longer believed: a minimal heartbeat goes out with `health-silent`;
 * our own faults are merged as they stand now; the copies that health read from `bell.json` are older and are left out;
-* QoS 0 and newest wins: while there is no session nothing is kept, and a new session begins with a fresh heartbeat.
+* QoS 0 and newest wins: while there is no session nothing is kept, and a new session begins with a fresh heartbeat;
+* a change of mode is told by a heartbeat at once.
 """
 
 import logging
@@ -62,6 +63,7 @@ class BellReport:
         self._clock_state = clock_state
         self._session = ""
         self._seq = 0
+        self._told_mode = "normal"
         self._ours: set[tuple[str, str]] = set()
         self._status_mono_s = self._heartbeat_mono_s = self._started_mono_s = clock.mono_s()
         self._status_failed = False
@@ -79,7 +81,10 @@ class BellReport:
             self._status_mono_s = now + STATUS_S
             self.write_status()
         session = self._link.health().session
-        if session and (session != self._session or now >= self._heartbeat_mono_s):
+        mode = self._bell().mode
+        news = session != self._session or mode != self._told_mode
+        if session and (news or now >= self._heartbeat_mono_s):
+            self._told_mode = mode
             self._heartbeat_mono_s = now + self._heartbeat_s
             self._seq = self._seq + 1 if session == self._session else 1
             self._session = session
@@ -103,6 +108,10 @@ class BellReport:
             center_beat_age_s=_age_s(now, snapshot.beat_mono_s),
             last_puback_age_s=_age_s(now, puback),
             last_press_to_receipt_ms=snapshot.press_to_receipt_ms,
+            mode=snapshot.mode,
+            mode_until_us=snapshot.mode_until_us,
+            self_test_at_us=snapshot.self_test_at_us,
+            self_test_round_trip_ms=snapshot.self_test_round_trip_ms,
         )
 
     def heartbeat(self) -> Heartbeat:

@@ -25,7 +25,7 @@ from agent.contract.messages import Alarm, AlarmReceipt, AlarmUpdate, decode, en
 from agent.status_file import OpenIncident
 
 APPLICATION_ID = 0x62656C6C  # "bell"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 KEEP_DAYS = 30
 KEEP_ROWS = 10_000
 KEEP_DAMAGED = 3
@@ -50,6 +50,24 @@ CREATE TABLE IF NOT EXISTS incident (
     by_whom TEXT NOT NULL,
     reason TEXT NOT NULL
 ) STRICT;
+CREATE TABLE IF NOT EXISTS inspection (
+    seq INTEGER PRIMARY KEY,
+    inspection_id TEXT NOT NULL UNIQUE,
+    kind TEXT NOT NULL,
+    payload BLOB NOT NULL,
+    committed_at_us INTEGER
+) STRICT;
+CREATE TABLE IF NOT EXISTS mode (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    mode TEXT NOT NULL,
+    left_s REAL NOT NULL,
+    saved_at_us INTEGER NOT NULL,
+    until_mono_s REAL NOT NULL,
+    boot_id TEXT NOT NULL,
+    by_whom TEXT NOT NULL,
+    reason TEXT NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS write_check (id INTEGER PRIMARY KEY CHECK (id = 1), at_us INTEGER NOT NULL) STRICT;
 PRAGMA application_id = {APPLICATION_ID};
 PRAGMA user_version = {SCHEMA_VERSION};
 """
@@ -77,7 +95,7 @@ class Outbox:
             OutboxError: it is not on disk.
         """
         row = (alarm.alarm_id, alarm.incident_id, alarm.press_number, alarm.pressed_at_us, encode(alarm))
-        with self._commit() as db:
+        with self.commit() as db:
             db.execute(
                 "INSERT OR IGNORE INTO alarm (alarm_id, incident_id, press_number, pressed_at_us, payload)"
                 " VALUES (?, ?, ?, ?, ?)",
@@ -94,7 +112,7 @@ class Outbox:
         Raises:
             OutboxError: it is not on disk; the alarm will be sent again after a restart, which the center tolerates.
         """
-        with self._commit() as db:
+        with self.commit() as db:
             db.execute(
                 "UPDATE alarm SET committed_at_us = ? WHERE alarm_id = ? AND committed_at_us IS NULL",
                 (receipt.committed_at_us, receipt.alarm_id),
@@ -106,7 +124,7 @@ class Outbox:
         Raises:
             OutboxError: it is not on disk.
         """
-        with self._commit() as db:
+        with self.commit() as db:
             db.execute(
                 "UPDATE incident SET state = ?, at_us = ?, by_whom = ?, reason = ?"
                 " WHERE incident_id = ? AND instr(?, state) < instr(?, ?)",
@@ -122,7 +140,7 @@ class Outbox:
         Raises:
             OutboxError: it cannot be read.
         """
-        with self._commit() as db:
+        with self.commit() as db:
             rows = db.execute("SELECT payload FROM alarm WHERE committed_at_us IS NULL ORDER BY seq").fetchall()
             last = db.execute(
                 "SELECT a.incident_id, a.press_number, i.state, a.payload FROM alarm a"
@@ -147,7 +165,7 @@ class Outbox:
         Raises:
             OutboxError: it cannot be read.
         """
-        with self._commit() as db:
+        with self.commit() as db:
             rows = db.execute(
                 "SELECT a.incident_id, a.pressed_at_us FROM alarm a JOIN incident i USING (incident_id)"
                 " WHERE a.committed_at_us IS NULL OR i.state <> 'closed' OR a.pressed_at_us >= ?"
@@ -156,6 +174,19 @@ class Outbox:
             ).fetchall()
         return [OpenIncident(incident_id=incident_id, pressed_at_us=at_us) for incident_id, at_us in rows]
 
+    def write_check(self) -> None:
+        """Commit one row and read it back.
+
+        Raises:
+            OutboxError: an alarm would not be on disk now.
+        """
+        at_us = self._clock.utc_us()
+        with self.commit() as db:
+            db.execute("INSERT OR REPLACE INTO write_check VALUES (1, ?)", (at_us,))
+            found = db.execute("SELECT at_us FROM write_check").fetchone()
+        if found != (at_us,):
+            raise OutboxError(f"outbox {self._path} does not keep what is written; replace the disk")
+
     def tend(self) -> None:
         """Remove old receipted rows and move the WAL into the database; call it when nobody waits.
 
@@ -163,7 +194,7 @@ class Outbox:
             OutboxError: it could not.
         """
         before_us = self._clock.utc_us() - KEEP_DAYS * 86_400_000_000
-        with self._commit() as db:
+        with self.commit() as db:
             newest = db.execute("SELECT coalesce(max(seq), 0) FROM alarm").fetchone()[0]
             db.execute(
                 "DELETE FROM alarm WHERE committed_at_us IS NOT NULL AND (pressed_at_us < ? OR seq <= ?)"
@@ -182,7 +213,12 @@ class Outbox:
             self._db = None
 
     @contextlib.contextmanager
-    def _commit(self) -> Iterator[sqlite3.Connection]:
+    def commit(self) -> Iterator[sqlite3.Connection]:
+        """Run statements as one durable transaction; also for the mode and the inspections, in the same thread.
+
+        Raises:
+            OutboxError: nothing of it is on disk.
+        """
         with self._failing() as db:
             db.execute("BEGIN IMMEDIATE")
             try:
@@ -231,7 +267,7 @@ class Outbox:
             if db.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
                 raise sqlite3.DatabaseError("quick_check found damage")
             version = db.execute("PRAGMA user_version").fetchone()[0]
-            if version not in (0, SCHEMA_VERSION):
+            if not 0 <= version <= SCHEMA_VERSION:  # version 1 lacks tables only
                 raise sqlite3.DatabaseError(f"schema version {version}, we know {SCHEMA_VERSION}")
             db.executescript(_SCHEMA)
         except BaseException:

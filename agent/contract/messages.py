@@ -154,7 +154,10 @@ class UploadReading(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BellReading(msgspec.Struct, frozen=True, kw_only=True):
-    """The bell: `line_poll_age_s` proves that the level was read; `light` is what the citizen sees."""
+    """The bell: `line_poll_age_s` proves that the level was read; `light` is what the citizen sees.
+
+    `self_test_at_us` is when the last self-test ended, passed or not; its round trip is null until its receipt came.
+    """
 
     line: str
     line_poll_age_s: float
@@ -166,6 +169,8 @@ class BellReading(msgspec.Struct, frozen=True, kw_only=True):
     last_press_to_receipt_ms: float | None = None
     mode: Literal["normal", "test", "maintenance"] = "normal"
     mode_until_us: int | None = None
+    self_test_at_us: int | None = None
+    self_test_round_trip_ms: float | None = None
 
 
 class Heartbeat(Message, frozen=True, kw_only=True):

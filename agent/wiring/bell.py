@@ -10,6 +10,8 @@ from agent.bell.contact_watch import ContactWatch, WatchLimits
 from agent.bell.control_socket import ControlSocket
 from agent.bell.light import Light
 from agent.bell.line import LineLimits
+from agent.bell.mode_keeper import ModeKeeper
+from agent.bell.mode_memory import ModeMemory
 from agent.bell.outbox import Outbox
 from agent.clock import Clock
 from agent.clock_sync import read_clock_state
@@ -19,9 +21,11 @@ from agent.contract.messages import Status, encode
 from agent.fault_board import FaultBoard
 from agent.mqtt.link import Link, LinkHandlers, LinkSettings, Will
 from agent.mqtt.paho_link import PahoLink
+from agent.recording.boot_id import read_boot_id
 from agent.supervise import Supervisor, Worker
 from agent.systemd_service_manager import service_manager_for
-from agent.wiring.bell_commands import BellCommands, NoDuties, command_subscriptions
+from agent.wiring.bell_commands import BellCommands, command_subscriptions
+from agent.wiring.bell_duties import ServiceDuties
 from agent.wiring.bell_hardware import bell_hardware
 
 SERVICE = "bell"
@@ -40,8 +44,9 @@ def build_bell_service(
     light = Light(hardware.indicator, faults, clock, hardware.lamp_sense)
     outbox = Outbox(config.state_dir / "outbox.sqlite", clock)
     identity = BellIdentity(config.pole.id, config.bell.simulate, config.bell.window_after_s)
-    bell = Bell(identity, outbox, light, faults, clock, read_clock_state)
-    commands = BellCommands(config, light, NoDuties(), faults, clock, read_clock_state)
+    modes = ModeKeeper(ModeMemory(outbox), hardware.key_switch, faults, clock, read_boot_id)
+    bell = Bell(identity, outbox, light, faults, clock, read_clock_state, modes)
+    commands = BellCommands(config, light, ServiceDuties(bell), faults, clock, read_clock_state)
     link = make_link(
         _link_settings(config),
         _subscriptions(config.pole.id),

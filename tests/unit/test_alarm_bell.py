@@ -1,79 +1,15 @@
 """The bell's one thread, stepped by hand: order of actions, failing disk, freshness of the center."""
 
 import pytest
+from support.bell_rig import POLE, Rig
 
-from agent.bell.bell import BEAT_MAX_S, MESSAGES, RETRY_S, Bell, BellIdentity, FromCenter, LinkUp
+from agent.bell.bell import BEAT_MAX_S, MESSAGES, RETRY_S, FromCenter
 from agent.bell.contact_watch import LineReading
-from agent.bell.indicator import Lamps, RecordingIndicator
-from agent.bell.light import Light
+from agent.bell.indicator import Lamps
 from agent.bell.line import Actuation
-from agent.bell.outbox import Outbox, OutboxError
-from agent.clock import SimulatedClock
+from agent.bell.outbox import OutboxError
 from agent.contract import topics
-from agent.contract.messages import Alarm, AlarmReceipt, AlarmUpdate, CenterBeat, ClockState, decode, encode
-from agent.fault_board import FaultBoard
-from agent.mqtt.link import LinkHandlers
-from agent.mqtt.memory_link import MemoryLink
-
-POLE = "pole-1"
-
-
-class FailingOutbox(Outbox):
-    """An outbox on a disk that can be told to fail."""
-
-    failing = False
-
-    def _connection(self):
-        if self.failing:
-            raise OSError(28, "no space left on device")
-        return super()._connection()
-
-
-class Rig:
-    def __init__(self, directory):
-        self.directory = directory
-        self.clock = SimulatedClock()
-        self.begin()
-
-    def begin(self):
-        """Start the service (again): all that it remembers is the outbox."""
-        self.faults = FaultBoard(self.clock)
-        self.indicator = RecordingIndicator()
-        self.outbox = FailingOutbox(self.directory / "outbox.sqlite", self.clock)
-        self.line = LineReading("idle", True, self.clock.mono_s())
-        identity = BellIdentity(POLE, simulated=True, window_after_s=60.0)
-        state = ClockState(synced=True, source="ntp", error_us=1)
-        light = Light(self.indicator, self.faults, self.clock)
-        self.bell = Bell(identity, self.outbox, light, self.faults, self.clock, lambda: state)
-        handlers = LinkHandlers(lambda: self.bell.handle(LinkUp()), lambda: None, self.hear)
-        self.link = MemoryLink(handlers, self.clock)
-        self.bell.attach(self.link, lambda: self.line)
-
-    def hear(self, topic, payload):
-        self.bell.handle(FromCenter(topic, payload))
-
-    def press(self):
-        self.bell.handle(Actuation("pressed", self.clock.mono_s(), False))
-
-    def receipt(self, alarm_id, at_us=7):
-        receipt = AlarmReceipt(alarm_id=alarm_id, committed_at_us=at_us)
-        self.link.deliver(topics.down(POLE, "receipt"), encode(receipt))
-
-    def beat(self, seq=1):
-        self.link.deliver(topics.CENTER_BEAT, encode(CenterBeat(seq=seq, at_us=seq)))
-
-    def pass_time(self, seconds):
-        for _ in range(round(seconds)):
-            self.clock.advance(1)
-            self.line = LineReading(self.line.kind, self.line.good, self.clock.mono_s())
-            self.bell.tick()
-            self.bell._tend()
-
-    def sent(self):
-        return [decode(message.payload, Alarm) for message in self.link.published]
-
-    def codes(self):
-        return [(fault.code, fault.subject) for fault in self.faults.standing()]
+from agent.contract.messages import AlarmReceipt, AlarmUpdate, CenterBeat, encode
 
 
 @pytest.fixture
