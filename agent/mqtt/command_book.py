@@ -85,7 +85,7 @@ class CommandBook:
             phase=phase,
             payload_sha256=subject.payload_sha256,
             code=code,
-            detail=detail[:DETAIL_MAX],
+            detail=plain(detail),
             jti=command.jti if command else "",
             op=command.op if command else "",
             officer=signers[0].officer if signers else "",
@@ -132,7 +132,7 @@ class CommandBook:
             status=status,
             at_us=self._clock.utc_us(),
             code=code,
-            detail=detail[:DETAIL_MAX],
+            detail=plain(detail),
             nonce=nonce,
             lines=list(lines),
         )
@@ -185,3 +185,8 @@ class CommandBook:
 
     def _publish(self, kind: str, message: Message) -> bool:
         return self._link is not None and self._link.publish(topics.up(self._pole, kind), encode(message), qos=1)
+
+
+def plain(text: str) -> str:
+    """Return text that may hold a stranger's bytes, fit for a log line: printable, at most `DETAIL_MAX` characters."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text[:DETAIL_MAX])

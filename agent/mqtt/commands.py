@@ -3,8 +3,8 @@
 For each command, in this order: `judge` (pure, agent.contract.command) -> audit row `before` with the jti, one commit
 (fsync) -> act -> audit row `after` -> reply on `up/reply`. Rules:
 * every refusal has its code, is counted, gets an audit row on `up/audit` and a reply; beyond `REFUSALS_PER_MIN` a
-  minute it is only counted, and the next row says how many were (`suppressed`): a flood must not wear the disk that the
-  bell commits on;
+  minute (of strangers, and of officers) it is only counted, and the next row says how many were (`suppressed`): a flood
+  must not wear the disk that the bell commits on;
 * what cannot be written down is not done (refusal `memory`), and the fault `command-journal-unwritable` stands;
 * bytes from outside never raise out of `handle`; the inbox is `INBOX` deep, beyond it they are dropped and counted;
 * a new key set comes on `down/command-keys` over the same untrusted path; its roots sign it, its serial rises.
@@ -26,7 +26,7 @@ from agent.contract.errors import ContractError, PoleAgentError
 from agent.contract.messages import AuditReceipt, ClockState, CommandAudit, decode
 from agent.contract.refusals import Refusal
 from agent.fault_board import FaultBoard
-from agent.mqtt.command_book import DETAIL_MAX, UNWRITABLE, CommandBook, Subject
+from agent.mqtt.command_book import DETAIL_MAX, UNWRITABLE, CommandBook, Subject, plain
 from agent.mqtt.command_error import CommandStoreError
 from agent.mqtt.command_executor import CommandExecutor
 from agent.mqtt.command_journal import CommandJournal, Remembered
@@ -70,7 +70,8 @@ class Commands:
         self._nonces = Nonces(parts.clock)
         self._inbox: queue.SimpleQueue[tuple[str, bytes] | None] = queue.SimpleQueue()
         self._memory: Remembered | None = None
-        self._refused_mono_s: deque[float] = deque(maxlen=REFUSALS_PER_MIN)
+        self._stranger = _Budget(parts.clock)
+        self._officer = _Budget(parts.clock)
         self._retry_mono_s = parts.clock.mono_s()
 
     @property
@@ -112,7 +113,8 @@ class Commands:
         self._journal.close()
 
     def begin(self) -> None:
-        """Read keys and journal; report what a death of the process left unfinished."""
+        """Read keys and journal; report what a death of the process, or of this worker, left unfinished."""
+        self._memory = None
         self._load_keys()
         self._recall()
 
@@ -175,8 +177,8 @@ class Commands:
             self._book.failed(error)
             self._refuse(subject, "memory", str(error))
             return
-        recent = {**memory.recent_us, command.op: (*memory.recent_us.get(command.op, ()), before.at_us)}
-        self._memory = Remembered(cache, recent, ())
+        times = (*memory.recent_us.get(command.op, ()), before.at_us)[-accepted.operation.most :]
+        self._memory = Remembered(cache, {**memory.recent_us, command.op: times}, ())
         self._book.send(before)
         log.warning("command begun op=%s officer=%s jti=%s", command.op, command.sub, command.jti)
         outcome = self._executor.run(accepted)
@@ -187,25 +189,24 @@ class Commands:
 
     def _challenge(self, subject: Subject, verdict: Challenge) -> None:
         self.counts["challenged"] += 1
-        if self._within_budget():
+        if self._within_budget(subject):
             self._book.note(self._book.row(subject, "challenged", "", verdict.detail))
             self._book.reply(subject, "challenge", detail=verdict.detail, nonce=self._nonces.issue())
 
     def _refuse(self, subject: Subject, refusal: Refusal, detail: str) -> None:
         self.counts[refusal] += 1
-        if self._within_budget():
-            log.warning("command refused code=%s detail=%s", refusal, detail)
+        if self._within_budget(subject):
+            log.warning("command refused code=%s detail=%s", refusal, plain(detail))
             self._book.note(self._book.row(subject, "refused", refusal, detail))
             self._book.reply(subject, "refused", refusal, detail)
 
-    def _within_budget(self) -> bool:
-        now, times = self._clock.mono_s(), self._refused_mono_s
-        if len(times) == REFUSALS_PER_MIN and now - times[0] < 60:
-            self._book.suppressed += 1
-            self.counts["suppressed"] += 1
-            return False
-        times.append(now)
-        return True
+    def _within_budget(self, subject: Subject) -> bool:
+        """Say whether this one gets a row; strangers and officers have a budget each: none starves the other."""
+        if (self._officer if subject.command else self._stranger).spend():
+            return True
+        self._book.suppressed += 1
+        self.counts["suppressed"] += 1
+        return False
 
     def _load_keys(self) -> None:
         try:
@@ -257,3 +258,19 @@ class Commands:
         fresh = self._book.row(Subject(before.payload_sha256), "after", "interrupted", told)
         same = {name: getattr(before, name) for name in ("jti", "op", "officer", "approver", "role", "kid", "reason")}
         return msgspec.structs.replace(fresh, **same)
+
+
+class _Budget:
+    """At most `REFUSALS_PER_MIN` in any minute."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._mono_s: deque[float] = deque(maxlen=REFUSALS_PER_MIN)
+
+    def spend(self) -> bool:
+        """Take one; return whether there was one."""
+        now = self._clock.mono_s()
+        if len(self._mono_s) == REFUSALS_PER_MIN and now - self._mono_s[0] < 60:
+            return False
+        self._mono_s.append(now)
+        return True

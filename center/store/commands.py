@@ -5,6 +5,8 @@ Rules:
 * it is never sent a second time: a broker that forgets it costs the officer a new command, not the pole a replay;
 * an audit row is one per (pole, audit id) for ever; the same again gives the same receipt; `raw` is what came;
 * the first end counts: done, failed, refused or interrupted is never overwritten by a later word (a replay's refusal);
+* a mad pole cannot fill the disk: the newest `REFUSED_KEPT` refusals of each pole and the newest `REPLIES_KEPT` replies
+  are held; what a pole did is held for ever;
 * rows are matched by the digest of the signed bytes, so that a refusal of forged bytes never touches a command of ours.
 """
 
@@ -21,6 +23,8 @@ from center.errors import ConflictError
 from center.store.database import Database
 from center.store.events import Events
 
+REFUSED_KEPT = 10_000
+REPLIES_KEPT = 100_000
 State = Literal["waiting", "queued", "begun", "challenged", "done", "failed", "refused", "interrupted"]
 ENDED: frozenset[State] = frozenset(("challenged", "done", "failed", "refused", "interrupted"))
 _STATE_OF: dict[str, State] = {"done": "done", "failed": "failed", "refused": "refused", "challenge": "challenged"}
@@ -134,10 +138,13 @@ class Commands:
     def reply(self, reply: CommandReply, raw: bytes) -> None:
         """Store what a pole said about a command."""
         with self._database.transaction():
-            self._database.write(
+            cursor = self._database.write(
                 "INSERT INTO command_reply (pole, payload_sha256, status, code, received_at_us, raw)"
                 " VALUES (?, ?, ?, ?, ?, ?)",
                 (reply.pole, reply.payload_sha256, reply.status, reply.code, self._now_us(), raw),
+            )
+            self._database.write(
+                "DELETE FROM command_reply WHERE id <= ?", (int(cursor.lastrowid or 0) - REPLIES_KEPT,)
             )
             self._move(reply.pole, reply.payload_sha256, _STATE_OF[reply.status], reply.code, reply.detail)
 
@@ -156,6 +163,8 @@ class Commands:
                 "INSERT INTO command_audit VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (audit.pole, audit.audit_id, *told, now_us, raw),
             )
+            if audit.phase in ("refused", "challenged"):
+                self._trim(audit.pole)
             self._advance(audit)
             shown = ("pole", "audit_id", "phase", "code", "op", "officer", "detail", "jti")
             self._events.append("command-audit", {name: getattr(audit, name) for name in shown})
@@ -203,6 +212,13 @@ class Commands:
             (since_us,),
         )
         return {row["code"]: row["n"] for row in rows}
+
+    def _trim(self, pole: str) -> None:
+        self._database.write(
+            "DELETE FROM command_audit WHERE pole = ?1 AND audit_id IN"
+            " (SELECT audit_id FROM command_audit WHERE pole = ?1 AND phase IN ('refused', 'challenged') ORDER BY committed_at_us DESC LIMIT -1 OFFSET ?2)",
+            (pole, REFUSED_KEPT),
+        )
 
     def _advance(self, audit: CommandAudit) -> None:
         """Let a row of the book move the command it is about, in case the reply was lost."""

@@ -11,6 +11,8 @@ from support.command_kit import POLE, CommandPole, Officer, Staff, with_header, 
 
 from agent.clock import SimulatedClock
 from agent.contract import topics
+from agent.contract.canonical_json import canonical_bytes
+from agent.contract.jws import sign_jws
 from agent.contract.operations import OPERATIONS
 from agent.contract.refusals import REFUSALS
 from agent.mqtt import command_journal, commands
@@ -179,6 +181,31 @@ def test_a_flood_is_counted_and_does_not_wear_the_disk(pole):
     pole.clock.advance(61)
     assert pole.send(KIM.sign(pole.now_us)).status == "done"
     assert pole.audits[-2].suppressed == 100 - commands.REFUSALS_PER_MIN
+
+
+def test_a_flood_by_strangers_does_not_silence_the_pole_towards_officers(pole):
+    for number in range(100):
+        pole.commands.handle(topics.down(POLE, "command"), b"%d" % number)
+    pole.synced = False
+    assert pole.send(KIM.sign(pole.now_us)).nonce
+    assert pole.send(STAFF.inv.sign(pole.now_us, nonce="x")).code == "nonce"
+
+
+def test_a_strangers_bytes_do_not_break_out_of_a_line(pole):
+    header = {"alg": "EdDSA", "kid": "a\nERROR forged line\u2028", "typ": "pole-command"}
+    detail = pole.send(sign_jws(canonical_bytes(header), b"{}", KIM.private_key)).detail
+    assert "forged line" in detail
+    assert detail.isprintable()
+
+
+def test_a_worker_that_dies_in_an_act_says_interrupted_when_it_starts_again(pole):
+    signed = KIM.sign(pole.now_us)
+    pole.actions.rebirth = lambda: 1 // 0
+    with pytest.raises(ZeroDivisionError):
+        pole.commands.handle(topics.down(POLE, "command"), signed)
+    pole.commands.begin()
+    assert codes(pole) == [("before", ""), ("after", "interrupted")]
+    assert pole.send(signed).code == "replayed"
 
 
 def test_an_inbox_that_is_full_drops_and_counts(pole):

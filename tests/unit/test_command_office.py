@@ -264,6 +264,20 @@ def test_an_audit_row_is_stored_once_and_gives_the_same_receipt(office, store, c
     assert [one.audit.pole for one in store.commands.audits("pole-2")] == ["pole-2"]
 
 
+def test_a_pole_that_refuses_without_end_does_not_fill_the_disk(office, store, clock, monkeypatch):
+    monkeypatch.setattr("center.store.commands.REFUSED_KEPT", 3)
+    monkeypatch.setattr("center.store.commands.REPLIES_KEPT", 3)
+    row = office.issue(order(), "kim")
+    for number, phase in enumerate(["before", *["refused"] * 8, "after"]):
+        clock.advance(1)
+        word, answer = audit(row, phase, f"a{number}", code="signature"), reply(row, "refused", code="signature")
+        store.commands.audit(word, encode(word))
+        store.commands.reply(answer, encode(answer))
+    held = [one.audit.audit_id for one in reversed(store.commands.audits())]
+    assert held == ["a0", "a6", "a7", "a8", "a9"]
+    assert len(store.commands.replies(row.jti)) == 3
+
+
 def test_another_poles_word_does_not_move_a_command(office, store):
     row = office.issue(order(), "kim")
     word = reply(row, pole="pole-2")
