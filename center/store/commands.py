@@ -215,8 +215,8 @@ class Commands:
 
     def _trim(self, pole: str) -> None:
         self._database.write(
-            "DELETE FROM command_audit WHERE pole = ?1 AND audit_id IN"
-            " (SELECT audit_id FROM command_audit WHERE pole = ?1 AND phase IN ('refused', 'challenged') ORDER BY committed_at_us DESC LIMIT -1 OFFSET ?2)",
+            "DELETE FROM command_audit WHERE pole = ?1 AND audit_id IN (SELECT audit_id FROM command_audit"
+            " WHERE pole = ?1 AND phase IN ('refused', 'challenged') ORDER BY committed_at_us DESC LIMIT -1 OFFSET ?2)",
             (pole, REFUSED_KEPT),
         )
 
