@@ -38,8 +38,9 @@ def say(text: str) -> None:
 class Demo:
     """One run from start to stop."""
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: Site, *, unattended: bool = True) -> None:
         self._site = site
+        self._unattended = unattended
         self.processes = Processes(site.root / "logs", site.root / "pids.json")
         self.operator = Operator(site)
         self.errors: list[str] = []
@@ -109,7 +110,7 @@ class Demo:
         return Run(
             start_us=self.started_us,
             stop_us=self.stopped_us,
-            presses=self.presses,
+            presses=self.presses if self._unattended else None,
             press_to_receipt_ms=self.press_to_receipt_ms,
             errors=self.errors,
             notices=self.notices,
@@ -178,7 +179,7 @@ def main() -> int:
         # from a thread of its own: Event.set takes a lock that the interrupted wait may hold
         signal.signal(number, lambda *_: threading.Thread(target=stop.set).start())
     site = lay_out(words.state.resolve(), words.video, words.rtsp, say)
-    before, demo = tally(site), Demo(site)
+    before, demo = tally(site), Demo(site, unattended=words.headless)
     try:
         demo.start()
         if words.headless:

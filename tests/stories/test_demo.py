@@ -40,6 +40,7 @@ class RunningDemo:
         with self._log.open("wb") as log:
             self.child = subprocess.Popen(
                 [sys.executable, "-u", str(REPOSITORY / "scripts" / "demo_run.py"), "--state", str(state), *words],
+                stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
@@ -55,6 +56,11 @@ class RunningDemo:
     def log(self) -> str:
         return self._log.read_text()
 
+    def type(self, text: str) -> None:
+        assert self.child.stdin is not None
+        self.child.stdin.write(text + "\n")
+        self.child.stdin.flush()
+
     def report(self) -> dict[str, Any]:
         output, _ = self.child.communicate()
         report: dict[str, Any] = json.loads(output)
@@ -64,7 +70,9 @@ class RunningDemo:
         if self.child.poll() is None:
             self.child.terminate()
             self.child.wait(60)
+        assert self.child.stdin is not None
         assert self.child.stdout is not None
+        self.child.stdin.close()
         self.child.stdout.close()
 
 
@@ -156,6 +164,19 @@ def test_each_process_killed_in_turn_comes_back_and_nothing_receipted_is_missing
     for camera in ("front", "gate"):
         assert report["coverage"][camera]["hole_s"] < 0.5
         assert report["coverage"][camera]["gap_s"] < 8
+
+
+def test_a_person_presses_the_bell_with_a_key_and_ends_the_demo_with_another(
+    start_demo: Callable[..., RunningDemo],
+) -> None:
+    demo = start_demo("--json")
+    wait_for("the console's address", lambda: "/enter?token=" in demo.log())
+    demo.type("b")
+    wait_for("the press", lambda: "pressed; answer it" in demo.log())
+    demo.type("q")
+    report = demo.report()
+    assert report["errors"] == [], demo.log()
+    assert (report["bell"]["presses"], report["bell"]["answers"]) == (1, 0)
 
 
 def test_ctrl_c_ends_the_demo_in_order_and_leaves_no_process_behind(start_demo: Callable[..., RunningDemo]) -> None:
