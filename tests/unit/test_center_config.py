@@ -65,3 +65,42 @@ def test_a_missing_file_says_how_to_make_one(tmp_path: Path) -> None:
 def test_the_poles_list_stands_beside_the_keys_unless_said_otherwise() -> None:
     text = GOOD.replace('recipients_file = "recipients.txt"\n', "")
     assert parse_config(text, BASE).custodian.pole_list == BASE / "recipients.txt"
+
+
+def test_without_a_word_the_delays_are_those_of_the_design_and_there_is_no_hook() -> None:
+    rules = parse_config(GOOD, BASE).escalation
+    assert (rules.second_s, rules.wall_s, rules.hook_s) == (15.0, 30.0, 60.0)
+    assert (rules.hook_command, rules.hook_url) == ((), "")
+
+
+def test_a_hook_is_a_list_of_words_or_an_https_address() -> None:
+    command = parse_config(GOOD + '[escalation]\nhook_command = ["/usr/bin/pager", "--loud"]\n', BASE).escalation
+    assert command.hook_command == ("/usr/bin/pager", "--loud")
+    text = GOOD + '[escalation]\nhook_url = "https://town.example/bell"\nhook_token_file = "token"\nsecond_s = 5\n'
+    web = parse_config(text, BASE).escalation
+    assert (web.hook_url, web.hook_token_file, web.second_s) == ("https://town.example/bell", BASE / "token", 5.0)
+
+
+@pytest.mark.parametrize(
+    ("lines", "key"),
+    [
+        ("second_s = 40", "escalation.second_s"),
+        ("wall_s = 15", "escalation.second_s"),
+        ("hook_s = 3601", "escalation.hook_s"),
+        ('hook_command = "/usr/bin/pager"', "escalation.hook_command"),
+        ("hook_command = []", "escalation.hook_command"),
+        ('hook_command = ["/usr/bin/pager", 3]', "escalation.hook_command"),
+        ('hook_command = ["pager"]', "escalation.hook_command"),
+        ('hook_url = "http://town.example/bell"', "escalation.hook_url"),
+        ('hook_url = "https:///bell"', "escalation.hook_url"),
+        ('hook_url = "https://town.example:bell/"', "escalation.hook_url"),
+        ('hook_url = "https://town.example/a b\\r\\nX: y"', "escalation.hook_url"),
+        ('hook_command = ["/a"]\nhook_url = "https://town.example/"', "escalation.hook_url"),
+        ('hook_token_file = "token"', "escalation.hook_token_file"),
+        ("hook_attempts = 0", "escalation.hook_attempts"),
+        ("third_s = 3", "escalation.third_s"),
+    ],
+)
+def test_a_wrong_escalation_is_named_by_its_key(lines: str, key: str) -> None:
+    found = mistakes(f"{GOOD}[escalation]\n{lines}\n")
+    assert [mistake.split(":")[0] for mistake in found] == [key]
