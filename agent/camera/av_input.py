@@ -26,6 +26,10 @@ from agent.errors import SourceError
 PASSTHROUGH_CODECS = frozenset({"h264", "hevc"})
 
 
+class DeviceBusyError(SourceError):
+    """The device is held by another program, or still by an earlier opening of ours."""
+
+
 @dataclass(frozen=True)
 class Encoding:
     """How video that is not H.264/H.265 is encoded: bit rate, and at most `gop_s` between keyframes."""
@@ -54,6 +58,7 @@ class AvInput:
         """Open the input.
 
         Raises:
+            DeviceBusyError: it is in use.
             SourceError: missing, refused, silent or not video; says which.
         """
         self._name = request.name
@@ -79,15 +84,22 @@ class AvInput:
             SourceError: the input broke, or sent nothing for the read timeout.
         """
         times = RisingTimes(self.format.time_base, frame_ticks(self.format), first_dts)
-        packets = self._passthrough() if self._encoder is None else self._encoder.encode(self._packets())
+        passthrough = self._encoder is None
         started = False
-        for packet in packets:
-            if not started and not packet.is_keyframe:
+        for packet in self._packets() if self._encoder is None else self._encoder.encode(self._packets()):
+            if not packet.size:
+                continue
+            keyframe = packet.is_keyframe
+            if keyframe:
+                started = True
+                if passthrough:
+                    self._refuse_change(packet)
+            elif not started:
                 self.frames_dropped += 1
                 continue
-            started = True
-            pts, dts = times.next(packet.pts, packet.dts, packet.duration or 0)
-            yield EncodedFrame(packet, pts, dts, packet.is_keyframe, packet.duration or 0)
+            duration = packet.duration or 0
+            pts, dts = times.next(packet.pts, packet.dts, duration)
+            yield EncodedFrame(packet, pts, dts, keyframe, duration)
 
     def close(self) -> None:
         """Close the input; safe to call twice."""
@@ -95,26 +107,12 @@ class AvInput:
 
     def _packets(self) -> Iterator[Any]:
         """Yield the video stream's packets, flush packet included."""
-        demux = self._container.demux(self._stream)
-        while True:
-            failure: str | None = None
-            try:
-                packet = next(demux, None)
-            except av.FFmpegError as exc:
-                failure = _failure(exc)
-            if failure is not None:
-                raise SourceError(f"{self._name} stopped sending: {failure}; it is reopened")
-            if packet is None:
-                return
-            yield packet
-
-    def _passthrough(self) -> Iterator[Any]:
-        for packet in self._packets():
-            if packet.size == 0:
-                continue
-            if packet.is_keyframe:
-                self._refuse_change(packet)
-            yield packet
+        try:
+            yield from self._container.demux(self._stream)
+            return
+        except av.FFmpegError as exc:
+            failure = _failure(exc)
+        raise SourceError(f"{self._name} stopped sending: {failure}; it is reopened")
 
     def _refuse_change(self, keyframe: Any) -> None:
         """One opening is one format: the container's header holds the first parameter set only."""
@@ -160,12 +158,12 @@ def frame_ticks(video_format: VideoFormat) -> int:
 
 def _open_container(request: InputRequest) -> InputContainer:
     timeout = (request.read_timeout_s, request.read_timeout_s)
-    failure = ""
     try:
         return av.open(request.url, "r", format=request.container, options=dict(request.options), timeout=timeout)
     except (av.FFmpegError, OSError, ValueError) as exc:
+        kind = DeviceBusyError if getattr(exc, "errno", None) == errno.EBUSY else SourceError
         failure = _failure(exc)
-    raise SourceError(f"{request.name} cannot be opened: {failure}")
+    raise kind(f"{request.name} cannot be opened: {failure}")
 
 
 def _video_stream(container: InputContainer, name: str) -> Any:

@@ -2,9 +2,9 @@
 
 Rules:
 * `put` never blocks: a camera's callback that waits can stall its encoder for ever (FACTS "Video");
-* when the queue is full the rest of that group of pictures is dropped, up to the next keyframe that finds room, and
-  counted: what was queued before stays decodable, and no frame follows whose reference is missing;
-* the first frame passed is a keyframe; deltas before it are dropped and counted;
+* when the queue is full, frames are dropped as `GroupGate` says; the first frame passed is a keyframe;
+* the reader is woken for a keyframe, whose time of arrival counts; other frames wait for it up to `POLL_S`, because
+  waking a thread thirty times a second costs more than all it does with the frames;
 * an error reaches the reader after the frames put before it; `close` wakes the reader at once.
 """
 
@@ -13,10 +13,12 @@ import time
 from collections import deque
 
 from agent.camera.frame_source import EncodedFrame
+from agent.camera.group_gate import GroupGate
 from agent.errors import SourceError
 
 MAX_FRAMES = 240
 MAX_BYTES = 16 << 20
+POLL_S = 0.2
 
 
 class FrameQueue:
@@ -28,10 +30,14 @@ class FrameQueue:
         self._changed = threading.Condition()
         self._frames: deque[tuple[EncodedFrame, int]] = deque()
         self._bytes = 0
-        self._waiting_for_keyframe = True
+        self._gate = GroupGate(shut=True)
         self._error: SourceError | None = None
         self._closed = False
-        self.frames_dropped = 0
+
+    @property
+    def frames_dropped(self) -> int:
+        """Frames before the first keyframe, and those for which there was no room."""
+        return self._gate.frames_dropped
 
     @property
     def closed(self) -> bool:
@@ -43,15 +49,13 @@ class FrameQueue:
         with self._changed:
             if self._closed or self._error is not None:
                 return
-            full = len(self._frames) >= self._max_frames or self._bytes + size > self._max_bytes
-            if full or (self._waiting_for_keyframe and not frame.keyframe):
-                self._waiting_for_keyframe = True
-                self.frames_dropped += 1
+            room = len(self._frames) < self._max_frames and self._bytes + size <= self._max_bytes
+            if not self._gate.passes(keyframe=frame.keyframe, room=room):
                 return
-            self._waiting_for_keyframe = False
             self._frames.append((frame, size))
             self._bytes += size
-            self._changed.notify()
+            if frame.keyframe:
+                self._changed.notify()
 
     def fail(self, error: SourceError) -> None:
         """End the stream: `get` raises `error` once it has handed out what is queued. The first error stays."""
@@ -84,7 +88,7 @@ class FrameQueue:
                     raise SourceError(
                         f"{name} sent no frame for {timeout_s:g} s; check power and cable, it is reopened"
                     )
-                self._changed.wait(left_s)
+                self._changed.wait(min(left_s, POLL_S))
             frame, size = self._frames.popleft()
             self._bytes -= size
             return frame

@@ -3,16 +3,22 @@
 Rules:
 * libav inputs may be closed only by the thread that reads them, and a frozen camera blocks that thread; so `close`
   only closes the queue (`frames` ends at once) and the reader follows within the read timeout;
-* each `open` gets its own queue and thread, after waiting for the last reader to let go of the device.
+* each `open` gets its own queue and thread, after waiting for the last reader to let go of the device;
+* a reader of an earlier object may hold the device as long as a frozen camera blocks it: a busy device is tried again
+  for the read timeout, and a little more, before it is an error.
 """
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 
-from agent.camera.av_input import AvInput
+from agent.camera.av_input import AvInput, DeviceBusyError
 from agent.camera.frame_queue import FrameQueue
 from agent.camera.frame_source import EncodedFrame, VideoFormat
 from agent.errors import SourceError
+
+BUSY_RETRY_S = 0.25
+BUSY_MARGIN_S = 1.0
 
 
 class _Session:
@@ -21,6 +27,8 @@ class _Session:
     def __init__(self) -> None:
         self.queue = FrameQueue()
         self.answered = threading.Event()
+        self.closing = threading.Event()
+        self.input: AvInput | None = None
         self.format: VideoFormat | None = None
         self.reader = threading.Thread()
 
@@ -42,7 +50,10 @@ class LiveSource:
     def frames_dropped(self) -> int:
         """Frames that came and were not delivered: before a first keyframe, or the recorder was too slow."""
         session = self._session
-        return self._dropped_before + (session.queue.frames_dropped if session else 0)
+        if session is None:
+            return self._dropped_before
+        unread = session.input.frames_dropped if session.input else 0
+        return self._dropped_before + session.queue.frames_dropped + unread
 
     def open(self) -> VideoFormat:
         """Connect and return the format.
@@ -60,7 +71,7 @@ class LiveSource:
         self._session = session
         session.reader.start()
         if not session.answered.wait(self._open_timeout_s):
-            session.queue.close()
+            self.close()
             raise SourceError(f"{self._name} did not open within {self._open_timeout_s:g} s; check power and cable")
         if session.format is None:
             session.queue.get(0.0, self._name)
@@ -84,6 +95,7 @@ class LiveSource:
         session = self._session
         if session is not None:
             session.queue.close()
+            session.closing.set()
             session.answered.set()
 
     def _read(self, session: _Session) -> None:
@@ -97,7 +109,7 @@ class LiveSource:
             session.answered.set()
 
     def _pump(self, session: _Session) -> None:
-        opened = self._make_input()
+        opened = session.input = self._free_input(session)
         try:
             session.format = opened.format
             session.answered.set()
@@ -107,3 +119,12 @@ class LiveSource:
                 session.queue.put(frame, len(memoryview(frame.payload)))
         finally:
             opened.close()
+
+    def _free_input(self, session: _Session) -> AvInput:
+        deadline_mono_s = time.monotonic() + self._read_timeout_s + BUSY_MARGIN_S
+        while True:
+            try:
+                return self._make_input()
+            except DeviceBusyError:
+                if session.closing.wait(BUSY_RETRY_S) or time.monotonic() > deadline_mono_s:
+                    raise

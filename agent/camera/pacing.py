@@ -1,4 +1,7 @@
-"""Lets recorded or drawn frames come when a camera would have sent them."""
+"""Lets recorded or drawn frames come when a camera would have sent them.
+
+A frame comes no earlier than its time and at most `NAP_S` later: waking for each frame costs more than recording it.
+"""
 
 import threading
 from collections.abc import Iterator
@@ -6,6 +9,8 @@ from fractions import Fraction
 
 from agent.camera.frame_source import EncodedFrame
 from agent.clock import Clock
+
+NAP_S = 0.2
 
 
 def pace(
@@ -21,7 +26,7 @@ def pace(
         if start_mono_s is None:
             start_mono_s = clock.mono_s() - frame.dts * tick_s
         ahead_s = start_mono_s + frame.dts * tick_s - clock.mono_s()
-        if stop.is_set() or (ahead_s > 0 and clock.wait(stop, ahead_s)):
+        if stop.is_set() or (ahead_s > 0 and clock.wait(stop, max(ahead_s, NAP_S))):
             return
         yield frame
 

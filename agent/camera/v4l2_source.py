@@ -2,13 +2,14 @@
 
 Rules:
 * the camera's own H.264 is taken when it has it (no encoding), else MJPEG, else whatever it sends, transcoded;
-* a missing or busy device is an error of one sentence; a pulled plug ends `frames` with SourceError.
+* a missing device is an error of one sentence, a busy one is waited for (`live_source`);
+* a pulled plug ends `frames` with SourceError.
 """
 
 import os
 from pathlib import Path
 
-from agent.camera.av_input import AvInput, Encoding, InputRequest
+from agent.camera.av_input import AvInput, DeviceBusyError, Encoding, InputRequest
 from agent.camera.live_source import LiveSource
 from agent.errors import SourceError
 
@@ -43,6 +44,8 @@ class V4l2Source(LiveSource):
         for picture_format in _FORMATS:
             try:
                 return AvInput(self._input_request(picture_format))
+            except DeviceBusyError:
+                raise
             except SourceError as exc:
                 failure = exc
         raise failure or SourceError(f"{self._name} has no picture format we read; use another camera")

@@ -75,6 +75,17 @@ def test_silence_names_the_camera_and_the_time() -> None:
         FrameQueue().get(0.05, "camera 7")
 
 
+def test_a_frame_that_wakes_nobody_is_there_within_a_nap() -> None:
+    queue = FrameQueue()
+    put(queue, "I")
+    got: list[EncodedFrame | None] = []
+    reader = threading.Thread(target=lambda: got.extend(queue.get(10, "camera") for _ in "IP"))
+    reader.start()
+    put(queue, "P")
+    reader.join(20)
+    assert [frame and frame.payload for frame in got] == ["I", "P"]
+
+
 def test_close_wakes_the_reader_at_once_and_drops_what_is_queued() -> None:
     queue = FrameQueue()
     got: list[object] = []
