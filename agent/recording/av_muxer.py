@@ -34,6 +34,7 @@ class AvMuxer:
         self._time_base = video_format.time_base
         self._container = av.open(self._sink, "w", format="mp4", options=_OPTIONS, buffer_size=_BUFFER_BYTES)
         self._stream: Any = _add_stream(self._container, video_format)
+        self._mux_one = self._container.mux_one
         self.frames_in = 0
 
     @property
@@ -47,17 +48,18 @@ class AvMuxer:
         Raises:
             SourceError: libav refused it (parameter sets missing, times not rising).
         """
-        payload = frame.payload
-        packet = payload if isinstance(payload, Packet) else Packet(bytes(payload))
+        packet = frame.payload
+        if not isinstance(packet, Packet):
+            packet = Packet(bytes(packet))
+            packet.is_keyframe = frame.keyframe
         packet.stream = self._stream
         packet.time_base = self._time_base
         packet.pts = frame.pts
         packet.dts = frame.dts
         packet.duration = frame.duration
-        packet.is_keyframe = frame.keyframe
         self.frames_in += 1
         try:
-            self._container.mux_one(packet)
+            self._mux_one(packet)
         except av.FFmpegError as exc:
             raise SourceError(f"the muxer refused frame {self.frames_in}: {exc.strerror}; reopen the source") from exc
 

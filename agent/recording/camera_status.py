@@ -13,10 +13,10 @@ from typing import Literal
 from agent.clock import Clock
 from agent.contract.messages import CameraReading
 from agent.fault_board import FaultBoard
-from agent.recording.frame_queue import FrameQueue
 from agent.recording.quality import FrameRate, below_legal
 from agent.recording.reader import CameraReader
 from agent.recording.recorder import Recorder
+from agent.recording.recorder_queue import RecorderQueue
 from agent.status_file import ServiceStatus, write_status
 from agent.supervise import WorkerContext
 
@@ -36,7 +36,7 @@ class CameraStatus:
         camera: str,
         source: str,
         reader: CameraReader,
-        queue: FrameQueue,
+        queue: RecorderQueue,
         recorder: Recorder,
         faults: FaultBoard,
         clock: Clock,
@@ -92,7 +92,7 @@ class CameraStatus:
             height=video.height if video else 0,
             passthrough=video.passthrough if video else True,
             frames=self._reader.frames,
-            frames_dropped=self._queue.frames_dropped + recorder.frames_dropped,
+            frames_dropped=self._reader.frames_dropped + self._queue.frames_dropped + recorder.frames_dropped,
             segments=recorder.segments,
             bytes_sealed=recorder.bytes_sealed,
             fps=round(self._rate.fps, 2),

@@ -70,7 +70,11 @@ class Journal:
 
     def __init__(self, path: Path, segment: str, header: SegmentHeader) -> None:
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o640)
-        self.append(_HeaderLine(magic=MAGIC, v=VERSION, segment=segment, header=header))
+        try:
+            self.append(_HeaderLine(magic=MAGIC, v=VERSION, segment=segment, header=header))
+        except OSError:
+            os.close(self._fd)
+            raise
 
     def append(self, line: msgspec.Struct) -> None:
         """Write one line and fdatasync it.

@@ -61,14 +61,21 @@ class OpenSegment:
         self._journal_path = directory / f"{segment}{JOURNAL}"
         self._fd = os.open(self._part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
         try:
-            step("create-part")
-            self._journal = Journal(self._journal_path, segment, header)
+            self._create_journal()
         except OSError:
             os.close(self._fd)
             raise
-        step("create-journal")
-        sync_directory(directory)
-        step("create-synced")
+
+    def _create_journal(self) -> None:
+        self._step("create-part")
+        self._journal = Journal(self._journal_path, self.segment, self.header)
+        try:
+            self._step("create-journal")
+            sync_directory(self._directory)
+            self._step("create-synced")
+        except OSError:
+            self._journal.close()
+            raise
 
     def write(self, data: bytes | memoryview) -> int:
         """Append sealed bytes; they may be reused at once.
@@ -116,11 +123,15 @@ class OpenSegment:
         return record
 
     def abandon(self) -> Progress:
-        """Close the files and leave them to recovery; returns what the journal last promised."""
+        """Close the files and leave them to recovery; returns what the journal last promised. Safe to call again."""
         self._close()
         return self._journalled
 
     def _close(self) -> None:
         fd, self._fd = self._fd, -1  # a late write must fail, not reach whatever file gets this number next
-        os.close(fd)
-        self._journal.close()
+        if fd < 0:
+            return
+        try:
+            os.close(fd)
+        finally:
+            self._journal.close()

@@ -15,7 +15,7 @@ from agent.camera.frame_source import EncodedFrame, FrameSource
 from agent.clock import Clock
 from agent.errors import SoundRefusedError, SourceError
 from agent.fault_board import FaultBoard
-from agent.recording.frame_queue import Arrived, FrameQueue, Lost, Opened
+from agent.recording.recorder_queue import Arrived, Lost, Opened, RecorderQueue
 from agent.supervise import WorkerContext
 
 log = logging.getLogger(__name__)
@@ -27,10 +27,15 @@ ROOM_WAIT_S = 0.5
 
 
 class CameraReader:
-    """Reads one camera into a `FrameQueue`; counters are read by other threads."""
+    """Reads one camera into a `RecorderQueue`; counters are read by other threads."""
 
     def __init__(
-        self, camera: str, make_source: Callable[[], FrameSource], queue: FrameQueue, faults: FaultBoard, clock: Clock
+        self,
+        camera: str,
+        make_source: Callable[[], FrameSource],
+        queue: RecorderQueue,
+        faults: FaultBoard,
+        clock: Clock,
     ) -> None:
         self._camera = camera
         self._make_source = make_source
@@ -41,7 +46,9 @@ class CameraReader:
         self._backoff_s = FIRST_BACKOFF_S
         self._refused = threading.Event()
         self._opened = 0
+        self._dropped_before = 0
         self.frames = 0
+        self.frames_dropped = 0
         self.last_frame_mono_s: float | None = None
 
     @property
@@ -85,14 +92,21 @@ class CameraReader:
             self._queue.tell(Opened(video_format))
             self._note_sound(has_sound=video_format.source_has_sound)
             for frame in source.frames():
+                if frame.keyframe:
+                    self._count_dropped(source)
                 self._hand_on(frame, context)
                 if context.stopping or self._refused.is_set():
                     return
         finally:
             self._source = None
             source.close()
+            self._count_dropped(source)
+            self._dropped_before = self.frames_dropped
         if not context.stopping and not self._refused.is_set():
             raise SourceError("the source ended; it is opened again")
+
+    def _count_dropped(self, source: FrameSource) -> None:
+        self.frames_dropped = self._dropped_before + source.frames_dropped
 
     def _hand_on(self, frame: EncodedFrame, context: WorkerContext) -> None:
         item: EncodedFrame | Arrived = frame

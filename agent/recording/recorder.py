@@ -21,9 +21,9 @@ from agent.contract.records import BootRecord, GapCause, GapRecord, SegmentRecor
 from agent.errors import NoRecipientError, SoundRefusedError, SourceError, SpoolError, SpoolFullError
 from agent.fault_board import FaultBoard
 from agent.recording.coverage import Coverage, Gap, cause_of_absence
-from agent.recording.frame_queue import POLL_S, Arrived, FrameQueue, Item, Lost, Opened
 from agent.recording.journal import SegmentHeader
 from agent.recording.recipients import RecipientChoice, RecipientsFile
+from agent.recording.recorder_queue import POLL_S, Arrived, Item, Lost, Opened, RecorderQueue
 from agent.recording.sealer import SegmentSealer
 from agent.recording.segmenter import Segmenter, SegmentSink, SegmentStart
 from agent.recording.spool import Spool
@@ -64,10 +64,10 @@ class RecorderPorts:
 
 
 class Recorder:
-    """Records one camera from a `FrameQueue` into the spool; `run` is one worker, counters are read by others."""
+    """Records one camera from a `RecorderQueue` into the spool; `run` is one worker, counters are read by others."""
 
     def __init__(
-        self, camera: RecordedCamera, queue: FrameQueue, ports: RecorderPorts, faults: FaultBoard, clock: Clock
+        self, camera: RecordedCamera, queue: RecorderQueue, ports: RecorderPorts, faults: FaultBoard, clock: Clock
     ) -> None:
         self._camera = camera
         self._queue = queue
@@ -88,7 +88,7 @@ class Recorder:
         self._evicted_mono_s: float | None = None
         self.segments = 0
         self.bytes_sealed = 0
-        self.frames_dropped = 0
+        self._frames_dropped = 0
         self.sound_checked_at_us: int | None = None
         self.video_format: VideoFormat | None = None
 
@@ -96,6 +96,12 @@ class Recorder:
     def recording(self) -> bool:
         """Whether a segment is open."""
         return self._sealer is not None
+
+    @property
+    def frames_dropped(self) -> int:
+        """Frames that arrived and could not be written: no segment was open, or it had to begin with a keyframe."""
+        segmenter = self._segmenter
+        return self._frames_dropped + (segmenter.frames_dropped if segmenter is not None else 0)
 
     def run(self, context: WorkerContext) -> None:
         """Record until the service stops; may be called again after it failed."""
@@ -139,13 +145,13 @@ class Recorder:
             elif self._segmenter is not None:
                 self._segmenter.feed(item)
             else:
-                self.frames_dropped += 1
+                self._frames_dropped += 1
 
     def _handle(self, item: Arrived | Opened | Lost) -> None:
         if isinstance(item, Opened):
             self._guarded(self._finish)
             self._format = self.video_format = item.format
-            self._segmenter = self._anchor = None
+            self._anchor = None
         elif isinstance(item, Lost):
             self._guarded(self._finish)
             self._anchor = None
@@ -158,7 +164,7 @@ class Recorder:
     def _feed(self, item: Arrived) -> None:
         if self._segmenter is None:
             if self._format is None or self._clock.mono_s() < self._retry_mono_s:
-                self.frames_dropped += 1
+                self._frames_dropped += 1
                 return
             self._segmenter = self._ports.make_segmenter(self._format, self._begin)
         self._segmenter.feed(item.frame)
@@ -272,11 +278,21 @@ class Recorder:
         self._pause(cause, error.fault)
 
     def _abandon(self) -> None:
-        if self._segmenter is not None:
-            self._segmenter.abandon()
-        if self._sealer is not None:
-            self._sealer.abandon()
-        self._segmenter = self._sealer = self._anchor = None
+        """Close what is open, also a sink that no segmenter has taken over; whatever fails, nothing stays open."""
+        segmenter, sealer = self._leave_segmenter(), self._sealer
+        self._sealer = self._anchor = None
+        try:
+            if segmenter is not None:
+                segmenter.abandon()
+        finally:
+            if sealer is not None:
+                self._close_sink(sealer)
+
+    def _close_sink(self, sealer: SegmentSealer) -> None:
+        try:
+            sealer.abandon()
+        except OSError as error:
+            log.warning("segment not closed camera=%s error=%s", self._camera.id, error)
 
     def _pause(self, cause: GapCause, detail: str) -> None:
         """From now on nothing is recorded for this cause; the time before keeps its own."""
@@ -302,7 +318,12 @@ class Recorder:
     def _finish(self) -> None:
         if self._segmenter is not None:
             self._segmenter.finish()
-            self._segmenter = None
+            self._leave_segmenter()
+
+    def _leave_segmenter(self) -> Segmenter | None:
+        left, self._segmenter = self._segmenter, None
+        self._frames_dropped += left.frames_dropped if left is not None else 0
+        return left
 
     def _sign_off(self) -> None:
         spool = self._ready_spool()

@@ -49,9 +49,12 @@ class SegmentSink(Protocol):
 
 
 class Muxer(Protocol):
-    """Turns frames into fragmented MP4. `frames_out` counts the samples whose bytes the output has taken whole."""
+    """Turns frames into fragmented MP4."""
 
-    frames_out: int
+    @property
+    def frames_out(self) -> int:
+        """Samples whose bytes the output has taken whole."""
+        ...
 
     def write(self, frame: EncodedFrame) -> None:
         """Add one frame; a keyframe ends the fragment before it."""
@@ -97,7 +100,7 @@ class Segmenter:
         self._jump_ticks = round(JUMP_S * ticks_per_s)
         self._frame_ticks = max(1, round(ticks_per_s / video_format.fps)) if video_format.fps > 0 else 1
         self._open: _OpenSegment | None = None
-        self._last_dts: int | None = None
+        self._last_dts = 0  # of the open segment
         self.frames_dropped = 0
         self.segments = 0
 
@@ -108,9 +111,10 @@ class Segmenter:
             SoundRefusedError: the container would hold sound.
             SourceError: the muxer refused the frame.
         """
-        if self._open is not None and self._jumped(frame.dts):
+        dts = frame.dts
+        if self._open is not None and not 0 <= dts - self._last_dts <= self._jump_ticks:
             self.finish()
-        self._last_dts = frame.dts
+        self._last_dts = dts
         if frame.keyframe and (self._open is None or frame.pts - self._open.start_pts >= self._segment_ticks):
             self._cut(frame)
         if self._open is None:
@@ -128,9 +132,6 @@ class Segmenter:
         if self._open is not None:
             self._open.muxer.abandon()
             self._open = None
-
-    def _jumped(self, dts: int) -> bool:
-        return self._last_dts is not None and not 0 <= dts - self._last_dts <= self._jump_ticks
 
     def _cut(self, keyframe: EncodedFrame) -> None:
         if self._open is not None:
@@ -173,7 +174,9 @@ class _OpenSegment:
         if frame.keyframe and self._frames:
             self._ends.append((self._frames, frame.pts))
         self._frames += 1
-        self.end_pts = max(self.end_pts, frame.pts + duration)
+        end_pts = frame.pts + duration
+        if end_pts > self.end_pts:
+            self.end_pts = end_pts
         self.muxer.write(frame)
         if self._ends:
             self._report()

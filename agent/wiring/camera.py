@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import cast
 
 from agent.camera.av_input import Encoding
 from agent.camera.frame_source import FrameSource, VideoFormat
@@ -15,11 +14,11 @@ from agent.fault_board import FaultBoard
 from agent.recording.av_muxer import AvMuxer, self_test
 from agent.recording.boot_id import read_boot_id
 from agent.recording.camera_status import CameraStatus
-from agent.recording.frame_queue import FrameQueue
 from agent.recording.reader import CameraReader
 from agent.recording.recipients import RecipientsFile
 from agent.recording.recorder import RecordedCamera, Recorder, RecorderPorts
-from agent.recording.segmenter import MuxerFactory, Segmenter, SegmentSink, SegmentStart
+from agent.recording.recorder_queue import RecorderQueue
+from agent.recording.segmenter import Segmenter, SegmentSink, SegmentStart
 from agent.recording.spool import Spool
 from agent.status_file import read_status
 from agent.supervise import Supervisor, Worker
@@ -47,7 +46,7 @@ def assemble(
     """Return the service of one camera over any source; `source` makes a closed one at each call."""
     faults = FaultBoard(clock)
     may_wait = camera.source == "replay"
-    queue = FrameQueue(WAITING_FRAMES if may_wait else round(QUEUE_S * max(camera.fps, 15)), may_wait=may_wait)
+    queue = RecorderQueue(WAITING_FRAMES if may_wait else round(QUEUE_S * max(camera.fps, 15)), may_wait=may_wait)
     reader = CameraReader(camera.id, partial(_checked, source), queue, faults, clock)
     ports = RecorderPorts(
         open_spool=open_spool or partial(Spool, config.spool, config.pole.id, clock),
@@ -129,5 +128,4 @@ def _checked(source: Callable[[], FrameSource]) -> FrameSource:
 def _make_segmenter(
     segment_s: float, video_format: VideoFormat, begin: Callable[[SegmentStart], SegmentSink]
 ) -> Segmenter:
-    # AvMuxer.frames_out is a property, the port declares a variable that nobody sets.
-    return Segmenter(video_format, begin, segment_s, cast(MuxerFactory, AvMuxer), InitSegmentGuard)
+    return Segmenter(video_format, begin, segment_s, AvMuxer, InitSegmentGuard)

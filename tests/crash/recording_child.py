@@ -12,9 +12,10 @@ import json
 import os
 import signal
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+from msgspec.structs import replace
 
 from agent.camera.frame_source import EncodedFrame
 from agent.camera.no_audio_guard import InitSegmentGuard
@@ -23,9 +24,9 @@ from agent.clock import SimulatedClock
 from agent.config import SpoolConfig
 from agent.fault_board import FaultBoard
 from agent.recording.av_muxer import AvMuxer
-from agent.recording.frame_queue import Arrived, FrameQueue, Opened
 from agent.recording.recipients import RecipientsFile
 from agent.recording.recorder import RecordedCamera, Recorder, RecorderPorts
+from agent.recording.recorder_queue import Arrived, Opened, RecorderQueue
 from agent.recording.segmenter import Segmenter
 from agent.recording.spool import Spool
 
@@ -56,7 +57,7 @@ def main(words: dict[str, Any]) -> None:
     step = Killer(words.get("kill", ""), words.get("kill_at", 1))
     config = SpoolConfig(Path(words["spool"]), words.get("max_bytes", 1 << 34), 1 << 20)
     spool = Spool(config, POLE, clock, step)
-    queue = FrameQueue(10_000)
+    queue = RecorderQueue(10_000)
     ports = RecorderPorts(
         open_spool=lambda: spool,
         recipients=RecipientsFile(Path(words["recipient"])),
@@ -85,7 +86,7 @@ def main(words: dict[str, Any]) -> None:
     print(json.dumps([fault.code for fault in faults.standing()]))
 
 
-def feed(queue: FrameQueue, frame: EncodedFrame, clock: SimulatedClock) -> None:
+def feed(queue: RecorderQueue, frame: EncodedFrame, clock: SimulatedClock) -> None:
     frame = replace(frame, payload=frame.payload + FILLER)
     queue.put(Arrived(frame, clock.utc_us()) if frame.keyframe else frame)
 

@@ -2,11 +2,12 @@
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import replace
 from errno import EIO, ENOSPC
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
+from msgspec.structs import replace
 
 from agent.camera.no_audio_guard import InitSegmentGuard
 from agent.camera.synthetic_source import SyntheticFault, SyntheticSource
@@ -17,10 +18,10 @@ from agent.contract.records import BootRecord, GapRecord, SegmentRecord, TornRec
 from agent.errors import SourceError
 from agent.fault_board import FaultBoard
 from agent.recording.av_muxer import AvMuxer
-from agent.recording.frame_queue import Arrived, FrameQueue, Lost, Opened
 from agent.recording.recipients import RecipientsFile
 from agent.recording.recorder import RecordedCamera, Recorder, RecorderPorts
-from agent.recording.segmenter import Segmenter
+from agent.recording.recorder_queue import Arrived, Lost, Opened, RecorderQueue
+from agent.recording.segmenter import MuxerFactory, Segmenter
 from agent.recording.spool import Spool
 from agent.recording.spool_check import check_spool
 
@@ -38,15 +39,16 @@ class Studio:
         (root / "recipients").write_text(f"{generate_identity()[1]}\n")
         self.errors: dict[str, OSError] = {}
         self.faults = FaultBoard(self.clock)
+        self.muxer: MuxerFactory = AvMuxer
         self.boot_id = "boot-1"
         self.begin_run()
 
     def begin_run(self) -> None:
-        self.queue = FrameQueue(10_000)
+        self.queue = RecorderQueue(10_000)
         ports = RecorderPorts(
             open_spool=self._open_spool,
             recipients=RecipientsFile(self.root / "recipients"),
-            make_segmenter=lambda video, begin: Segmenter(video, begin, SEGMENT_S, AvMuxer, InitSegmentGuard),  # type: ignore[arg-type]
+            make_segmenter=lambda video, begin: Segmenter(video, begin, SEGMENT_S, self.muxer, InitSegmentGuard),
             protected_windows=list,
             boot_id=lambda: self.boot_id,
             refuse_sound=lambda error: None,
@@ -107,6 +109,13 @@ class Studio:
             for record in self.records()
             if isinstance(record, GapRecord) and record.end_us - record.start_us >= 500_000
         ]
+
+    def open_files(self) -> list[str]:
+        """Return the parts and journals that this process holds open."""
+        held = [str(entry.readlink()) for entry in Path("/proc/self/fd").iterdir() if entry.is_symlink()]
+        held = [name.removesuffix(" (deleted)") for name in held]  # recovery may have unlinked it
+        mine = [name for name in held if name.startswith(str(self.root))]
+        return [name for name in mine if name.endswith((".part", ".journal"))]
 
     def assert_whole(self) -> None:
         assert check_spool(self.root / "spool", wait=lambda _s: None).findings == ()
@@ -191,13 +200,38 @@ def test_a_disk_error_at_any_step_is_a_gap_and_then_recording_again(
     assert {fault.code for fault in studio.faults.standing()} == {
         "spool-full" if error == ENOSPC else "spool-unwritable"
     }
+    assert len(studio.open_files()) <= 2, "an attempt that failed left its files open"
     studio.errors.clear()
     studio.film(50, frames)
     studio.recorder.stop()
+    assert studio.open_files() == []
     assert studio.faults.standing() == []
     assert cause in {gap[0] for gap in studio.gaps()}
     assert isinstance(studio.records()[-1], SegmentRecord | GapRecord)
     studio.assert_whole()
+
+
+def test_a_segment_that_no_muxer_takes_over_is_closed(studio: Studio) -> None:
+    def refuse(*_: object) -> NoReturn:
+        raise SourceError("the muxer cannot be made; install another PyAV")
+
+    studio.muxer = refuse
+    frames = studio.film(3)
+    assert studio.open_files() == [] and not studio.recorder.recording
+    studio.muxer = AvMuxer
+    studio.film(10, frames)
+    studio.recorder.stop()
+    studio.assert_whole()
+
+
+def test_frames_between_a_jump_and_the_next_keyframe_are_counted(studio: Studio) -> None:
+    jump = 2 * FPS + 5
+    drawn = SyntheticSource(SimulatedClock(), fps=FPS, gop_s=1.0, paced=False)
+    drawn.open()
+    keyframes = [number for number, frame in zip(range(60), drawn.frames(), strict=False) if frame.keyframe]
+    studio.film(6, studio.open(SyntheticFault("jump-back", jump)))
+    studio.recorder.stop()
+    assert studio.recorder.frames_dropped == min(number for number in keyframes if number >= jump) - jump > 0
 
 
 def test_each_start_is_a_boot_record(studio: Studio) -> None:

@@ -1,7 +1,7 @@
 """A disk that stalls costs whole groups of pictures, counted and said; a file waits instead."""
 
 from agent.camera.frame_source import EncodedFrame
-from agent.recording.frame_queue import Arrived, FrameQueue, Lost
+from agent.recording.recorder_queue import Arrived, Lost, RecorderQueue
 
 
 def picture(number: int) -> EncodedFrame | Arrived:
@@ -18,7 +18,7 @@ def numbers(items: list[object]) -> list[int | str]:
 
 
 def test_a_full_queue_drops_up_to_a_keyframe_that_finds_room() -> None:
-    queue = FrameQueue(8)
+    queue = RecorderQueue(8)
     for number in range(12):
         queue.put(picture(number))
     assert numbers(list(queue.take(0))) == [0, 1, 2, 3, 4, 5, 6, 7]
@@ -29,7 +29,7 @@ def test_a_full_queue_drops_up_to_a_keyframe_that_finds_room() -> None:
 
 
 def test_the_notice_of_a_drop_says_that_the_frames_come_from_the_same_opening() -> None:
-    queue = FrameQueue(1)
+    queue = RecorderQueue(1)
     for number in range(3):
         queue.put(picture(number))
     queue.take(0)
@@ -40,7 +40,7 @@ def test_the_notice_of_a_drop_says_that_the_frames_come_from_the_same_opening() 
 
 
 def test_a_source_that_can_wait_loses_nothing() -> None:
-    queue = FrameQueue(4, may_wait=True)
+    queue = RecorderQueue(4, may_wait=True)
     assert [queue.put(picture(number)) for number in range(6)] == [True] * 4 + [False] * 2
     assert queue.frames_dropped == 0
     assert numbers(list(queue.take(0))) == [0, 1, 2, 3]

@@ -2,8 +2,8 @@
 
 Rules:
 * bounded by frames; one reader puts, one writer takes; neither ever waits for ever;
-* live sources: when full, frames are dropped up to the next keyframe that finds the queue half empty, so whole GOPs
-  go; they are counted, and the writer is told (`Lost`), because it must record the gap;
+* live sources: when full, frames are dropped as `GroupGate` says, up to a keyframe that finds the queue half empty;
+  the writer is told (`Lost`), because it must record the gap;
 * sources that can wait (a file): the reader waits for room instead, nothing is dropped;
 * the writer is not woken for each frame: it looks every `POLL_S` (threads that wake each other cost more than muxing).
 """
@@ -13,6 +13,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from agent.camera.frame_source import EncodedFrame, VideoFormat
+from agent.camera.group_gate import GroupGate
 from agent.contract.records import GapCause
 
 POLL_S = 0.2
@@ -45,7 +46,7 @@ class Arrived:
 Item = EncodedFrame | Arrived | Opened | Lost
 
 
-class FrameQueue:
+class RecorderQueue:
     """See the module's rules; `limit` counts frames."""
 
     def __init__(self, limit: int, *, may_wait: bool = False) -> None:
@@ -54,18 +55,19 @@ class FrameQueue:
         self.may_wait = may_wait
         self._filled = threading.Event()
         self._room = threading.Event()
-        self._dropping = 0
-        self.frames_dropped = 0
+        self._gate = GroupGate()
+
+    @property
+    def frames_dropped(self) -> int:
+        """Frames for which there was no room."""
+        return self._gate.frames_dropped
 
     def put(self, item: EncodedFrame | Arrived) -> bool:
         """Add a frame; False when it was dropped (live), or when there is no room yet (a source that can wait)."""
-        if self._dropping and not self.may_wait:
-            return self._put_after_drop(item)
-        if len(self._items) >= self._limit:
+        if self._gate.shut or len(self._items) >= self._limit:
             self._filled.set()
-            if not self.may_wait:
-                self._drop()
-            return False
+            if self.may_wait or not self._passes(item):
+                return False
         self._items.append(item)
         return True
 
@@ -78,7 +80,7 @@ class FrameQueue:
 
     def tell(self, notice: Opened | Lost) -> None:
         """Add a notice; there is always room for one."""
-        self._dropping = 0
+        self._gate.open()
         self._items.append(notice)
         self._filled.set()
 
@@ -90,15 +92,11 @@ class FrameQueue:
         self._filled.clear()
         return [self._items.popleft() for _ in range(len(self._items))]
 
-    def _put_after_drop(self, item: EncodedFrame | Arrived) -> bool:
-        if isinstance(item, Arrived) and len(self._items) <= self._limit // 2:
-            count = self._dropping
-            self.tell(Lost("storage-error", f"{count} frames dropped: the disk was too slow", follows=True))
-            self._items.append(item)
-            return True
-        self._drop()
-        return False
-
-    def _drop(self) -> None:
-        self._dropping += 1
-        self.frames_dropped += 1
+    def _passes(self, item: EncodedFrame | Arrived) -> bool:
+        """Ask the gate; a frame that passes after dropped ones has a notice put before it."""
+        dropped = self._gate.dropped_in_a_row
+        room = len(self._items) <= self._limit // 2 if self._gate.shut else False
+        if not self._gate.passes(keyframe=isinstance(item, Arrived), room=room):
+            return False
+        self.tell(Lost("storage-error", f"{dropped} frames dropped: the disk was too slow", follows=True))
+        return True
