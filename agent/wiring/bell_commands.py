@@ -40,24 +40,6 @@ class BellDuties(Protocol):
         ...
 
 
-class NoDuties:
-    """A bell that has none of them: each command fails with that word, and is booked so."""
-
-    def self_test(self, by: str) -> str:
-        """Fail."""
-        raise CommandFailedError("this pole's program has no self-test; update it")
-
-    def bell_test(self, wait_s: int, work_order: str, by: str) -> str:
-        """Fail."""
-        raise CommandFailedError("this pole's program has no press test; update it")
-
-    def set_mode(self, mode: str, for_s: int, by: str, reason: str) -> str:
-        """Fail, unless nothing is asked."""
-        if mode == "normal":
-            return "normal, as always"
-        raise CommandFailedError("this pole's program has no modes; update it")
-
-
 class BellActions:
     """The port `PoleActions` over the bell service; `attach` comes before the first command."""
 

@@ -109,6 +109,21 @@ def test_the_lamp_test_lights_the_lamps_and_a_bell_rings_through_it(center, pole
     pole.wait_for(lambda status: status.bell.light == "received")
 
 
+def test_a_test_mode_by_command_keeps_a_press_off_the_desk_and_a_self_test_is_inspected(center, pole):
+    assert command(center, "mode", "--arg", "mode=test", "--arg", "for_s=60") == 0
+    pole.wait_for(lambda status: status.bell.mode == "test")
+    pole.press()
+    (press,) = eventually(lambda: center.store.alarms.test_presses(0, 10))
+    assert press.pole == POLE
+    assert center.store.alarms.incidents("all") == []
+    assert command(center, "mode", "--arg", "mode=normal") == 0
+    pole.wait_for(lambda status: status.bell.mode == "normal")
+    assert command(center, "self-test") == 0
+    day = (now() - 86_400_000_000, now() + 86_400_000_000)
+    found = eventually(lambda: center.store.inspections.of_pole(POLE, *day))
+    assert [row.kind for row in found] == ["self-test"]
+
+
 def test_what_a_simulated_pole_cannot_do_is_said_and_booked(center, pole, capsys):
     assert command(center, "restart-service", "--arg", "service=bell") == 1
     assert "simulated" in capsys.readouterr().out
