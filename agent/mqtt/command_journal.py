@@ -86,12 +86,12 @@ class CommandJournal:
         with self._commit() as db:
             if _count(db) >= AUDITS_MAX:
                 raise CommandStoreError(f"{AUDITS_MAX} audit rows wait for the center; restore the link first")
-            db.execute("INSERT INTO seen VALUES (?, ?)", (before.jti, cache.seen.get(before.jti, cache.floor_us)))
+            db.execute("INSERT OR REPLACE INTO seen VALUES (?, ?)", (before.jti, cache.seen.get(before.jti, cache.floor_us)))
             db.execute("DELETE FROM seen WHERE exp_us <= ?", (cache.floor_us,))
             db.execute("UPDATE meta SET value = ? WHERE name = 'floor_us'", (cache.floor_us,))
             db.execute("INSERT INTO accepted VALUES (?, ?)", (before.op, before.at_us))
             db.execute("DELETE FROM accepted WHERE abs(? - at_us) > ?", (before.at_us, RECENT_US))
-            db.execute("INSERT INTO begun VALUES (?, ?)", (before.jti, encode(before)))
+            db.execute("INSERT OR REPLACE INTO begun VALUES (?, ?)", (before.jti, encode(before)))
             _insert(db, before)
 
     def finish(self, after: CommandAudit) -> None:
