@@ -1,12 +1,12 @@
-"""The alarm desk: who calls for help, for how long, and who took it (R-BELL).
+"""The alarm desk: who calls for help, for how long, who has it, and what was done (R-BELL).
 
-Rules: an incident closes only with a reason; what an operator does is committed before the answer is shown;
-the officer is the session's, in the API the person whom the caller names is noted with the session's officer.
+Rules: the officer is the session's; in the API the person whom the caller names is noted with the session's officer;
+a desk of the role `second` shows the same and rings only from the escalation's second step on.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
-from typing import get_args
+from dataclasses import asdict
+from typing import Any
 
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, RedirectResponse, Response
@@ -14,124 +14,25 @@ from starlette.routing import Route
 
 from center.console import simulated_press
 from center.console.access import clean_name
-from center.console.feed import Feed
-from center.console.places import Places
+from center.console.incident_desk import IncidentDesk
 from center.console.rendering import Renderer
+from center.console.status_strip import StatusStrip
 from center.console.visit import Gate, Visit
 from center.errors import ConflictError
 from center.store import IncidentRow, Store
-from center.store.alarms import Reason
+from center.store.alarms import REASONS
 
-REASONS: tuple[Reason, ...] = get_args(Reason)
 HISTORY_US = 24 * 3600 * 1_000_000
 HISTORY_LIMIT = 200
-PRESS_LATE_US = 24 * 3600 * 1_000_000
-PRESS_AHEAD_US = 5_000_000
-ALARMS_LATE_US = 90_000_000
-INGEST_LATE_US = 120_000_000
+API_STATES = ("open", "answered", "dispatched", "closed", "all")
+ROLES = ("first", "second")
+
+Act = Callable[[str, str, Mapping[str, str]], IncidentRow]
 
 
-@dataclass(frozen=True)
-class IncidentView:
-    """One incident as the desk shows it; `rev` changes whenever its card must be drawn anew.
-
-    `first_us` is when help was called, `pressed_us` the same on the pole's own clock, by which its footage is named.
-    """
-
-    id: str
-    pole: str
-    place: str
-    state: str
-    presses: int
-    line: str
-    simulated: bool
-    first_us: int
-    pressed_us: int
-    clock_odd: bool
-    answered_by: str
-    answered_after_s: float | None
-    closed_by: str
-    reason: str
-    rev: str
-
-
-@dataclass(frozen=True)
-class Strip:
-    """The status strip: three ages that move while all is well, and what waits for a person."""
-
-    alarms_state: str
-    heartbeat_us: int | None
-    ingest_state: str
-    stored_us: int | None
-    event_us: int | None
-    waiting: int
-    answered: int
-
-
-def freshness(at_us: int | None, now_us: int, late_us: int) -> str:
-    """Return the mark of an age: a number that moves is health, a number that stopped is not (DESIGN 12)."""
-    if at_us is None:
-        return "unknown"
-    return "ok" if now_us - at_us <= late_us else "warning"
-
-
-def called_at_us(row: IncidentRow) -> int:
-    """Return when help was called: the pole's word, unless its clock cannot be right (a boot without RTC or link)."""
-    late_us = row.opened_at_us - row.first_pressed_at_us
-    return row.first_pressed_at_us if -PRESS_AHEAD_US <= late_us <= PRESS_LATE_US else row.opened_at_us
-
-
-def incident_view(row: IncidentRow, place: str, language: str) -> IncidentView:
-    """Return an incident for the page."""
-    called_us = called_at_us(row)
-    answered_s = None if row.answered_at_us is None else max(0, row.answered_at_us - row.opened_at_us) / 1_000_000
-    return IncidentView(
-        id=row.incident_id,
-        pole=row.pole,
-        place=place,
-        state=row.state,
-        presses=row.presses,
-        line=row.line,
-        simulated=row.simulated,
-        first_us=called_us,
-        pressed_us=row.first_pressed_at_us,
-        clock_odd=called_us != row.first_pressed_at_us,
-        answered_by=row.answered_by,
-        answered_after_s=answered_s,
-        closed_by=row.closed_by,
-        reason=row.reason,
-        rev=f"{row.state}.{row.presses}.{row.answered_at_us}.{row.simulated}.{place}.{language}",
-    )
-
-
-def by_urgency(row: IncidentRow) -> tuple[bool, int]:
-    """Sort key: unanswered first, among them the one who waits longest first."""
-    return row.state != "open", called_at_us(row)
-
-
-class StatusStrip:
-    """Reads the strip's numbers."""
-
-    def __init__(self, store: Store, feed: Feed, now_us: Callable[[], int]) -> None:
-        self._store = store
-        self._feed = feed
-        self._now_us = now_us
-
-    def read(self) -> Strip:
-        """Return the strip as of now."""
-        now_us = self._now_us()
-        heartbeat_us = self._store.poles.newest_heartbeat_us()
-        stored_us = self._feed.latest_us("object")
-        states = [row.state for row in self._store.alarms.incidents("open")]
-        return Strip(
-            alarms_state=freshness(heartbeat_us, now_us, ALARMS_LATE_US),
-            heartbeat_us=heartbeat_us,
-            ingest_state=freshness(stored_us, now_us, INGEST_LATE_US),
-            stored_us=stored_us,
-            event_us=self._feed.latest_us(),
-            waiting=states.count("open"),
-            answered=states.count("answered"),
-        )
+def in_state(row: IncidentRow, wanted: str) -> bool:
+    """Whether an incident is what a program asked for; `open` is: nobody answered, seen or not."""
+    return wanted == "all" or wanted == row.state or (wanted == "open" and row.waiting)
 
 
 class DeskPages:
@@ -143,7 +44,7 @@ class DeskPages:
         renderer: Renderer,
         store: Store,
         strip: StatusStrip,
-        places: Places,
+        desk: IncidentDesk,
         now_us: Callable[[], int],
         press_bell: Callable[[], object] | None = None,
     ) -> None:
@@ -151,9 +52,16 @@ class DeskPages:
         self._renderer = renderer
         self._store = store
         self._strip = strip
-        self._places = places
+        self._desk = desk
         self._now_us = now_us
         self._press_bell = press_bell
+        self._acts: dict[str, Act] = {
+            "seen": lambda incident, by, _fields: desk.seen(incident, by),
+            "answer": lambda incident, by, _fields: desk.answer(incident, by),
+            "take-over": lambda incident, by, _fields: desk.take_over(incident, by),
+            "dispatch": desk.dispatch,
+            "close": desk.close,
+        }
 
     def routes(self) -> list[Route]:
         """Return the desk's routes."""
@@ -161,48 +69,62 @@ class DeskPages:
         return [
             Route("/", page(self.desk)),
             Route("/fragments/strip", page(self.strip_fragment)),
+            Route("/fragments/modes", page(self.modes_fragment)),
             Route("/fragments/incidents", page(self.incidents_fragment)),
+            Route("/fragments/incidents/{incident}", page(self.incident_fragment)),
             Route("/fragments/history", page(self.history_fragment)),
-            Route("/incidents/{incident}/answer", action(self.answer), methods=["POST"]),
-            Route("/incidents/{incident}/close", action(self.close), methods=["POST"]),
+            Route("/incidents/{incident}", page(self.incident)),
+            Route("/incidents/{incident}/{act}", action(self.act), methods=["POST"]),
             Route("/simulated-press", action(self.simulated_press), methods=["POST"]),
             Route("/api/session", page(self.api_session)),
             Route("/api/incidents", page(self.api_incidents)),
-            Route("/api/incidents/{incident}/answer", action(self.api_answer), methods=["POST"]),
-            Route("/api/incidents/{incident}/close", action(self.api_close), methods=["POST"]),
+            Route("/api/incidents/{incident}/{act}", action(self.api_act), methods=["POST"]),
         ]
 
     def desk(self, visit: Visit) -> Response:
         """Show the whole desk."""
+        role = visit.request.query_params.get("role", "first")
         return self._renderer.page(
             visit,
             "desk.html",
             strip=self._strip.read(),
-            incidents=self._open(visit),
+            incidents=self._standing(visit),
             history=self._history(visit),
             reasons=REASONS,
+            role=role if role in ROLES else "first",
         )
 
     def strip_fragment(self, visit: Visit) -> Response:
         """Show the status strip."""
         return self._renderer.page(visit, "_strip.html", strip=self._strip.read())
 
+    def modes_fragment(self, visit: Visit) -> Response:
+        """Show which poles are being tested."""
+        return self._renderer.page(visit, "_modes.html", strip=self._strip.read())
+
     def incidents_fragment(self, visit: Visit) -> Response:
         """Show the incidents that are not closed."""
-        return self._renderer.page(visit, "_incidents.html", incidents=self._open(visit), reasons=REASONS)
+        return self._renderer.page(visit, "_incidents.html", incidents=self._standing(visit), reasons=REASONS)
+
+    def incident(self, visit: Visit) -> Response:
+        """Show one incident with everything that happened to it."""
+        return self._show_one(visit, "incident.html", strip=self._strip.read())
+
+    def incident_fragment(self, visit: Visit) -> Response:
+        """Show one incident without the frame, for its live page."""
+        return self._show_one(visit, "_incident_page.html")
 
     def history_fragment(self, visit: Visit) -> Response:
         """Show the last day's incidents."""
         return self._renderer.page(visit, "_history.html", history=self._history(visit))
 
-    def answer(self, visit: Visit, _fields: Mapping[str, str]) -> Response:
-        """Take an incident."""
-        self._answer(visit, visit.session.officer)
-        return self._done(visit)
-
-    def close(self, visit: Visit, fields: Mapping[str, str]) -> Response:
-        """Close an incident with its reason."""
-        self._close(visit, visit.session.officer, fields.get("reason", ""))
+    def act(self, visit: Visit, fields: Mapping[str, str]) -> Response:
+        """Do what a button asks: seen, answer, take-over, dispatch, close."""
+        incident, officer = visit.request.path_params["incident"], visit.session.officer
+        try:
+            self._act(visit)(incident, officer, fields)
+        except ConflictError as exc:
+            raise HTTPException(409, self._desk.refused(incident, officer, visit.words, exc)) from exc
         return self._done(visit)
 
     def simulated_press(self, visit: Visit, _fields: Mapping[str, str]) -> Response:
@@ -220,46 +142,47 @@ class DeskPages:
         return JSONResponse({"officer": visit.session.officer, "csrf": visit.session.csrf})
 
     def api_incidents(self, visit: Visit) -> Response:
-        """List incidents: `state=open` (nobody answered), `answered`, `closed` or `all`."""
+        """List incidents: `state=open` (nobody answered), `answered`, `dispatched`, `closed` or `all`."""
         wanted = visit.request.query_params.get("state", "all")
-        if wanted not in ("open", "answered", "closed", "all"):
-            raise HTTPException(400, "state is one of open, answered, closed, all")
-        rows = self._store.alarms.incidents("open" if wanted in ("open", "answered") else "all")
-        return JSONResponse({"incidents": [asdict(row) for row in rows if wanted in ("all", row.state)]})
+        if wanted not in API_STATES:
+            raise HTTPException(400, f"state is one of {', '.join(API_STATES)}")
+        rows = self._store.alarms.incidents("all" if wanted in ("closed", "all") else "open")
+        return JSONResponse({"incidents": [asdict(row) for row in rows if in_state(row, wanted)]})
 
-    def api_answer(self, visit: Visit, fields: Mapping[str, str]) -> Response:
-        """Answer as a program."""
-        return JSONResponse(asdict(self._answer(visit, self._named(visit, fields))))
+    def api_act(self, visit: Visit, fields: Mapping[str, str]) -> Response:
+        """Do what a program asks; a conflict names the owner."""
+        incident = visit.request.path_params["incident"]
+        try:
+            return JSONResponse(asdict(self._act(visit)(incident, self._named(visit, fields), fields)))
+        except ConflictError as exc:
+            row = self._store.alarms.get(incident)
+            owner = {"owner": row.owner, "owned_since_us": row.owned_since_us} if row else {}
+            return JSONResponse({"status": 409, "detail": str(exc), **owner}, 409)
 
-    def api_close(self, visit: Visit, fields: Mapping[str, str]) -> Response:
-        """Close as a program."""
-        return JSONResponse(asdict(self._close(visit, self._named(visit, fields), fields.get("reason", ""))))
+    def _act(self, visit: Visit) -> Act:
+        act = self._acts.get(visit.request.path_params["act"])
+        if act is None:
+            raise HTTPException(404, f"an incident knows {', '.join(self._acts)}")
+        return act
 
-    def _open(self, visit: Visit) -> list[IncidentView]:
-        return [self._view(row, visit) for row in sorted(self._store.alarms.incidents("open"), key=by_urgency)]
+    def _standing(self, visit: Visit) -> object:
+        return self._desk.standing(visit.session.officer, visit.words.language)
 
-    def _history(self, visit: Visit) -> list[IncidentView]:
+    def _history(self, visit: Visit) -> object:
         since_us = self._now_us() - HISTORY_US
         rows = self._store.alarms.incidents("all", HISTORY_LIMIT)
-        return [self._view(row, visit) for row in rows if row.opened_at_us >= since_us]
+        return self._desk.past([row for row in rows if row.opened_at_us >= since_us], visit.words.language)
 
-    def _view(self, row: IncidentRow, visit: Visit) -> IncidentView:
-        return incident_view(row, self._places.of(row.pole), visit.words.language)
-
-    def _answer(self, visit: Visit, by: str) -> IncidentRow:
-        try:
-            return self._store.alarms.answer(visit.request.path_params["incident"], by)
-        except ConflictError as exc:
-            raise HTTPException(409, str(exc)) from exc
-
-    def _close(self, visit: Visit, by: str, text: str) -> IncidentRow:
-        reason = next((known for known in REASONS if known == text), None)
-        if reason is None:
-            raise HTTPException(400, f"a reason is needed to close: one of {', '.join(REASONS)}")
-        try:
-            return self._store.alarms.close(visit.request.path_params["incident"], by, reason)
-        except ConflictError as exc:
-            raise HTTPException(409, str(exc)) from exc
+    def _show_one(self, visit: Visit, template: str, **values: Any) -> Response:
+        row = self._desk.row(visit.request.path_params["incident"])
+        return self._renderer.page(
+            visit,
+            template,
+            incident=self._desk.one(row, visit.session.officer, visit.words.language),
+            acts=self._store.alarms.acts(row.incident_id),
+            reasons=REASONS,
+            **values,
+        )
 
     def _named(self, visit: Visit, fields: Mapping[str, str]) -> str:
         """Return whom the program speaks for, never without the session that it uses."""

@@ -13,19 +13,18 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Route
 
-from center.console.desk_pages import StatusStrip
 from center.console.fault_view import fault_views, worst_mark
+from center.console.footage import AFTER_US, BEFORE_US, Footage
 from center.console.places import Places
 from center.console.pole_facts import CameraFacts, camera_facts, pole_groups
 from center.console.poles_pages import pole_state
 from center.console.rendering import CIVIL_TIME, Renderer
+from center.console.status_strip import StatusStrip
 from center.console.timeline import Bar, Span, bars, cover, ticks
 from center.console.visit import Gate, Visit
 from center.store import PoleRow, Store, TimelineSpan
 
 SECOND_US = 1_000_000
-BEFORE_PRESS_US = 30 * SECOND_US
-AFTER_PRESS_US = 60 * SECOND_US
 MARGIN_US = 240 * SECOND_US
 LIST_LIMIT = 30
 LATEST_US = 4_102_444_800 * SECOND_US  # the year 2100: what lies beyond is a typing error
@@ -46,7 +45,7 @@ class Window:
         """The span whose recordings are listed."""
         if self.press_us is None:
             return self.start_us, self.end_us
-        return self.press_us - BEFORE_PRESS_US, self.press_us + AFTER_PRESS_US
+        return self.press_us - BEFORE_US, self.press_us + AFTER_US
 
 
 @dataclass(frozen=True)
@@ -86,8 +85,8 @@ def choose_window(name: str, at: str, now_us: int) -> Window:
     """Return the window that the address asks for; anything odd is the last hour."""
     if at.isascii() and at.isdigit() and 0 < len(at) <= 16 and int(at) < LATEST_US:
         press_us = int(at)
-        start_us = press_us - BEFORE_PRESS_US - MARGIN_US
-        return Window("press", start_us, press_us + AFTER_PRESS_US + MARGIN_US, 60, press_us)
+        start_us = press_us - BEFORE_US - MARGIN_US
+        return Window("press", start_us, press_us + AFTER_US + MARGIN_US, 60, press_us)
     if name == "day":
         return Window("day", now_us - 86_400 * SECOND_US, now_us, 3600 * 3)
     return Window("hour", now_us - 3600 * SECOND_US, now_us, 600)
@@ -142,6 +141,7 @@ class PolePages:
         store: Store,
         strip: StatusStrip,
         places: Places,
+        footage: Footage,
         now_us: Callable[[], int],
     ) -> None:
         self._gate = gate
@@ -149,6 +149,7 @@ class PolePages:
         self._store = store
         self._strip = strip
         self._places = places
+        self._footage = footage
         self._now_us = now_us
 
     def routes(self) -> list[Route]:
@@ -165,7 +166,10 @@ class PolePages:
         window = choose_window(
             query.get("window", ""), query.get("at") or civil_instant(query.get("when", "")), self._now_us()
         )
-        told = {camera: self._told(row.pole, camera, window) for camera in self._cameras(row)}
+        told = {
+            camera: self._footage.told(row.pole, camera, window.start_us, window.end_us)
+            for camera in self._footage.cameras(row)
+        }
         return self._renderer.page(
             visit,
             "pole.html",
@@ -191,6 +195,7 @@ class PolePages:
         return {
             "pole": row,
             "place": self._places.of(row.pole),
+            "spot": self._places.spot(row.pole),
             "state": pole_state(row),
             "mark_name": "critical" if row.silent else worst_mark(row.faults),
             "faults": fault_views(row.faults, visit.words, self._now_us()),
@@ -203,16 +208,3 @@ class PolePages:
         if row is None:
             raise HTTPException(404, "this pole has never been heard")
         return row
-
-    def _cameras(self, row: PoleRow) -> list[str]:
-        reported = set(row.heartbeat.cameras) if row.heartbeat else set()
-        return sorted(reported | set(self._store.records.cameras(row.pole)))
-
-    def _told(self, pole: str, camera: str, window: Window) -> list[TimelineSpan]:
-        """Return what pole and store say of the window; a stored segment whose record is still on its way counts."""
-        told = list(self._store.records.timeline(pole, camera, window.start_us, window.end_us))
-        known = {span.segment for span in told}
-        for stored in self._store.objects.by_pole(pole, camera, window.start_us, window.end_us):
-            if stored.segment not in known:
-                told.append(TimelineSpan("segment", stored.start_us, stored.end_us, stored.segment, "", True))
-        return told

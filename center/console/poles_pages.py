@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from starlette.responses import Response
 from starlette.routing import Route
 
-from center.console.desk_pages import StatusStrip
 from center.console.fault_view import FaultView, fault_views, ranked, worst_mark
 from center.console.places import Places
 from center.console.ranking import pole_score
 from center.console.rendering import Renderer
+from center.console.status_strip import StatusStrip
 from center.console.visit import Gate, Visit
 from center.store import PoleRow, Store
 from center.store.poles import SILENT, decoded

@@ -9,10 +9,10 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from center.console.byte_range import ByteRange, UnsatisfiableRangeError, parse_range
-from center.console.desk_pages import StatusStrip
 from center.console.openings import Opening, Openings
 from center.console.places import Places
 from center.console.rendering import Renderer
+from center.console.status_strip import StatusStrip
 from center.console.visit import Gate, Visit
 from center.errors import ConflictError, SealError, StoreError
 from center.store import Store, StoredObject

@@ -13,30 +13,44 @@ from functools import partial
 from starlette.applications import Starlette
 from starlette.routing import Route
 
+from center.commands.key_folder import KeyFolder
+from center.commands.signing import CommandOffice
 from center.config import CenterConfig
 from center.console import simulated_press
 from center.console.access import EntryLink, Sessions
 from center.console.app import build_app
+from center.console.bell_pages import BellPages
 from center.console.catalogue import load_catalogues
-from center.console.desk_pages import DeskPages, StatusStrip
+from center.console.desk_pages import DeskPages
 from center.console.entry_pages import EntryPages
 from center.console.event_stream import EventStream
 from center.console.feed import Feed
+from center.console.footage import Footage
+from center.console.incident_desk import IncidentDesk
+from center.console.mode_board import ModeBoard
 from center.console.openings import Openings
 from center.console.places import Places
+from center.console.plan_pages import PlanPages
 from center.console.pole_pages import PolePages
 from center.console.poles_pages import PoleBoard, PolesPages
 from center.console.recording_pages import RecordingPages
 from center.console.rendering import Renderer, utc_us
+from center.console.security_pages import SecurityPages
+from center.console.statistics_pages import StatisticsPages
+from center.console.status_strip import StatusStrip, StepClock
 from center.console.uvicorn_server import ConsoleServer, Listen, bind, console_tls, make_server
 from center.console.visit import Gate
+from center.console.wall_pages import WallPages
+from center.console.work_order_pages import WorkOrderPages
 from center.custodian.keyring import Keyring
 from center.custodian.opening import Custodian
-from center.errors import ConfigError
+from center.errors import ConfigError, PkiError
 from center.process import notify
 from center.store import Store
 
 log = logging.getLogger(__name__)
+
+COMMAND_KEYS = "command-keys"  # the same folder as `pole-center command` uses (center.commands.cli)
 
 
 @dataclass(frozen=True)
@@ -78,20 +92,40 @@ def build_console(config: CenterConfig, on_failure: Callable[[], None], port: in
 def _routes(
     config: CenterConfig, gate: Gate, renderer: Renderer, store: Store, feed: Feed, link: EntryLink | None
 ) -> list[Route]:
-    strip = StatusStrip(store, feed, utc_us)
     places = Places(config.console.places_file)
+    modes = ModeBoard(store, utc_us)
+    steps = StepClock(config.escalation.second_s, config.escalation.wall_s)
+    strip = StatusStrip(store, feed, modes, places, utc_us, steps)
+    footage = Footage(store)
+    desk = IncidentDesk(store, strip, places, footage, utc_us)
     openings = Openings(Custodian(store, Keyring(config.custodian.key_dir), config.objects_dir))
     socket_file = config.console.simulated_bell_socket if config.console.simulation else None
     press_bell = partial(simulated_press.press, socket_file) if socket_file else None
     stream = EventStream(gate, feed, store.events.after, utc_us)
+    keys = KeyFolder(config.custodian.key_dir.parent / COMMAND_KEYS)
+    office = CommandOffice(keys, store.commands, utc_us)
     return [
         Route("/events", stream.endpoint),
         *EntryPages(gate, renderer, openings, link).routes(),
-        *DeskPages(gate, renderer, store, strip, places, utc_us, press_bell).routes(),
+        *DeskPages(gate, renderer, store, strip, desk, utc_us, press_bell).routes(),
+        *WallPages(gate, renderer, strip, desk).routes(),
+        *PlanPages(gate, places).routes(),
         *PolesPages(gate, renderer, PoleBoard(store, utc_us), strip, places, utc_us).routes(),
-        *PolePages(gate, renderer, store, strip, places, utc_us).routes(),
+        *PolePages(gate, renderer, store, strip, places, footage, utc_us).routes(),
         *RecordingPages(gate, renderer, store, strip, places, openings).routes(),
+        *BellPages(gate, renderer, store, strip, places, utc_us).routes(),
+        *WorkOrderPages(gate, renderer, store, strip, places, modes, office, partial(_can_sign, keys), utc_us).routes(),
+        *StatisticsPages(gate, renderer, store, strip, utc_us).routes(),
+        *SecurityPages(gate, renderer, store, strip, places, utc_us).routes(),
     ]
+
+
+def _can_sign(keys: KeyFolder, officer: str) -> bool:
+    try:
+        keys.signer(officer)
+    except PkiError:
+        return False
+    return True
 
 
 class ConsoleProcess:

@@ -1,7 +1,8 @@
 """What happened, in order: feeds the console's live pages (SSE).
 
 Rules: ids only rise; the last `KEEP` are kept; a reader who is further behind reads the page anew.
-Kinds: `alarm`, `incident`, `pole`, `fault-opened`, `fault-closed`, `object`, `ledger`, `quarantine`.
+Kinds: `alarm`, `incident`, `escalation`, `hook`, `test-press`, `inspection`, `work-order`, `pole`, `fault-opened`,
+`fault-closed`, `object`, `ledger`, `quarantine`, `center`, `command`, `command-audit`.
 """
 
 import json

@@ -12,14 +12,16 @@ import pytest
 from agent.contract.faults import FAULTS
 from agent.contract.messages import BellReading, CameraReading, ClockState, Heartbeat, UploadReading
 from center.console.catalogue import load_catalogues
-from center.console.desk_pages import by_urgency, freshness, incident_view
 from center.console.fault_view import fault_views, severity_of, worst_mark
+from center.console.incident_view import Around, IncidentView, by_urgency
+from center.console.incident_view import incident_view as view_of
 from center.console.places import Places
 from center.console.pole_facts import CameraFacts, Fact, camera_facts, pole_groups
 from center.console.pole_pages import LIST_LIMIT, camera_time, choose_window, civil_instant, recording_lines
 from center.console.poles_pages import count, pole_state, worst_first
 from center.console.recording_pages import typed_reason
 from center.console.rendering import amount, clock_time, iso, stamp, stopwatch
+from center.console.status_strip import freshness
 from center.store import FaultRow, IncidentRow, PoleRow, TimelineSpan
 
 S = 1_000_000
@@ -46,6 +48,10 @@ def incident(name: str = "i", state: str = "open", first_s: int = 0, answered_s:
         closed_by="",
         reason="",
     )
+
+
+def incident_view(row: IncidentRow, place: str, language: str, officer: str = "") -> IncidentView:
+    return view_of(row, Around(place), officer, language)
 
 
 def fault(code: str, age_s: int = 0, subject: str = "", source: str = "pole") -> FaultRow:
@@ -105,7 +111,7 @@ def test_a_press_by_an_impossible_clock_is_timed_by_its_arrival(pressed_s: int, 
     row = replace(incident(first_s=pressed_s), opened_at_us=opened_s * S)
     view = incident_view(row, "", "ko")
     assert view.clock_odd is odd
-    assert view.first_us == (opened_s if odd else pressed_s) * S
+    assert view.called_us == (opened_s if odd else pressed_s) * S
     assert view.pressed_us == pressed_s * S, "the footage is named by the pole's own clock"
 
 

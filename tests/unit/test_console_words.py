@@ -10,8 +10,8 @@ from agent.contract.faults import FAULTS
 from agent.contract.messages import CameraReading
 from agent.contract.records import GapCause
 from center.console.catalogue import LANGUAGES, LOCALES_DIR, Catalogue, choose_language, load_catalogues
-from center.console.desk_pages import REASONS
 from center.console.rendering import TEMPLATES_DIR
+from center.store.alarms import REASONS
 
 TEMPLATES = sorted(TEMPLATES_DIR.glob("*.html"))
 WORD = re.compile(r"[A-Za-z\uac00-\ud7a3]{2,}")

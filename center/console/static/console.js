@@ -19,16 +19,41 @@
   const tick = () => {
     for (const node of document.querySelectorAll("[data-timer-us]")) put(node, stopwatch(since(node.dataset.timerUs)));
     for (const node of document.querySelectorAll("[data-age-us]")) put(node, ago(since(node.dataset.ageUs)));
+    for (const node of document.querySelectorAll("[data-until-us]")) put(node, stopwatch(Math.max(0, Math.floor(Number(node.dataset.untilUs) / 1e6 - nowMs() / 1000))));
+    const clock = document.getElementById("clock");
+    if (clock) put(clock, new Date(nowMs()).toLocaleTimeString("sv-SE", { timeZone: "Asia/Seoul" }));
     stale();
   };
 
   // --- live regions: the server renders, we exchange what changed --------------------------------------------
   const parse = (html) => new DOMParser().parseFromString(html, "text/html").body;
-  const keyed = (region, fresh) => { // what did not change stays in place: focus and half-filled forms survive
-    const wanted = new Map([...fresh.children].map((node) => [node.dataset.key, node.dataset.rev]));
+  // A card is exchanged part by part: what did not change stays in place, so that a button under the pointer, the focus
+  // and a half-typed text survive whatever else happens to the incident meanwhile.
+  const made = new WeakMap();
+  const still = (node) => node.innerHTML.replace(/(<(?:time|b)[^>]*(?:datetime|data-timer-us)[^>]*>)[^<]*/g, "$1").replace(/ disabled(="")?/g, "");
+  const remember = (root) => { for (const part of root.querySelectorAll("[data-part]")) if (!made.has(part)) made.set(part, still(part)); };
+  const patch = (old, fresh) => {
+    const parts = new Map([...old.querySelectorAll("[data-part]")].map((part) => [part.dataset.part, part]));
+    const wanted = [...fresh.querySelectorAll("[data-part]")];
+    if (!wanted.length || wanted.length !== parts.size || wanted.some((part) => !parts.has(part.dataset.part))) return false;
+    for (const { name, value } of [...fresh.attributes]) if (old.getAttribute(name) !== value) old.setAttribute(name, value);
+    for (const part of wanted) {
+      const mine = parts.get(part.dataset.part), html = still(part);
+      if (made.get(mine) === html) continue;
+      const held = mine.contains(document.activeElement) ? document.activeElement.id : null;
+      mine.replaceChildren(...part.childNodes);
+      made.set(mine, html);
+      if (held !== null) requestAnimationFrame(() => ((held && document.getElementById(held)) || old.querySelector("[data-first]") || old).focus({ preventScroll: true }));
+    }
+    return true;
+  };
+  const keyed = (region, fresh) => {
+    const held = region.contains(document.activeElement) ? document.activeElement : null;
+    const wanted = new Map([...fresh.children].map((node) => [node.dataset.key, node]));
     const kept = new Map();
     for (const node of [...region.children]) {
-      if (wanted.get(node.dataset.key) === node.dataset.rev) kept.set(node.dataset.key, node);
+      const next = wanted.get(node.dataset.key);
+      if (next && (next.dataset.rev === node.dataset.rev || patch(node, next))) kept.set(node.dataset.key, node);
       else node.remove();
     }
     let cursor = region.firstElementChild;
@@ -37,7 +62,25 @@
       if (known && known === cursor) cursor = cursor.nextElementSibling;
       else region.insertBefore(known || node, cursor);
     }
+    remember(region);
+    watch(region);
+    if (held?.isConnected && held !== document.activeElement) held.focus({ preventScroll: true });
   };
+  // --- seen: a card that was on this screen for a second; the first screen counts ------------------------------
+  const seeing = new Map();
+  const saw = async (card) => {
+    seeing.delete(card);
+    if (document.hidden || !card.isConnected || card.dataset.state !== "open") return;
+    await fetch(card.dataset.seenUrl, { method: "POST", headers: { "X-Fragment": "1", "X-CSRF-Token": texts.csrf } }).catch(() => 0);
+  };
+  const eye = new IntersectionObserver((entries) => {
+    for (const { target, isIntersecting } of entries) {
+      clearTimeout(seeing.get(target));
+      seeing.delete(target);
+      if (isIntersecting && !document.hidden && target.dataset.state === "open") seeing.set(target, setTimeout(() => saw(target), 1000));
+    }
+  }, { threshold: 0.3 });
+  const watch = (root) => { for (const card of root.querySelectorAll("[data-seen-url]")) { eye.unobserve(card); if (card.dataset.state === "open") eye.observe(card); } };
   const shown = new WeakMap();
   const exchange = (region, fresh) => {
     if (fresh.querySelector("[data-key]")) { keyed(region, fresh); return; }
@@ -102,7 +145,10 @@
   let audio = null;
   let chime = null;
   const title = document.title;
-  const wanted = () => localStorage.getItem("alarm-sound") === "on";
+  const isWall = texts.role === "wall";
+  if (texts.role && !isWall) sessionStorage.setItem("role", texts.role); // this window keeps it on its other pages too
+  const role = texts.role || sessionStorage.getItem("role") || "first";
+  const wanted = () => isWall || localStorage.getItem("alarm-sound") === "on";
   const running = () => Boolean(audio) && audio.state === "running";
   const note = (hertz, at, length) => {
     const wave = audio.createOscillator();
@@ -118,9 +164,10 @@
   };
   const ring = () => { if (running()) { note(880, audio.currentTime, 0.28); note(660, audio.currentTime + 0.3, 0.4); } };
   const tone = () => {
-    const count = Number(document.querySelector("#strip [data-waiting]")?.dataset.waiting || 0);
-    const waiting = count > 0;
-    document.title = (waiting ? `(${count}) ` : "") + title;
+    const counts = document.querySelector("#strip [data-waiting]")?.dataset || {};
+    const count = Number(counts.waiting || 0);
+    const waiting = Number(counts[{ second: "second", wall: "wall" }[role] || "waiting"] || 0) > 0;
+    document.title = (count ? `(${count}) ` : "") + title;
     if (waiting && wanted() && !chime) { ring(); chime = setInterval(ring, 1600); }
     if ((!waiting || !wanted()) && chime) { clearInterval(chime); chime = null; }
     soundState(waiting);
@@ -161,6 +208,7 @@
   // --- forms that must not reload the page (a reload would silence the tone) ------------------------------------
   const complain = (text) => {
     const banner = document.getElementById("error");
+    if (!banner) return;
     banner.querySelector("[data-text]").textContent = text;
     banner.hidden = !text;
   };
@@ -172,7 +220,8 @@
     if (press) press.disabled = true;
     try {
       const answer = await fetch(form.action, { method: "POST", body: new URLSearchParams(new FormData(form)), headers: { "X-Fragment": "1" } });
-      complain(answer.ok ? "" : texts.failText);
+      const told = answer.status === 409 || answer.status === 403 ? (await answer.json().catch(() => 0)).detail : "";
+      complain(answer.ok ? "" : told || texts.failText);
       regions().forEach(refresh);
     } catch { complain(texts.failText); }
     if (press) press.disabled = false;
@@ -182,6 +231,9 @@
     const everyS = Number(region.dataset.every || 0);
     if (everyS) setInterval(() => { if (!document.hidden) refresh(region); }, everyS * 1000);
   }
+  remember(document);
+  watch(document);
+  document.addEventListener("visibilitychange", () => watch(document));
   sound();
   tick();
   setInterval(tick, 250);
