@@ -142,17 +142,16 @@ class Inspector:
         now = self._clock.mono_s()
         if now >= self._retry_mono_s:
             self._recall_and_write()
+        if not alarms_wait and now >= self._resend_mono_s:
+            self._resend_mono_s = now + RESEND_S
+            for inspection in list(self._waiting.values())[:BATCH]:
+                self._parts.publish(inspection)
         if self._proof is not None and now - self._proof.sent_mono_s > self_test.RECEIPT_S:
             self._failed(f"round-trip: no receipt within {self_test.RECEIPT_S:.0f} s; check the dedicated link")
         if self.press_test is not None and now >= self.press_test.until_mono_s:
             self._end_press_test(None)
-        if alarms_wait:
-            return
-        self._test_self(now)
-        if now >= self._resend_mono_s:
-            self._resend_mono_s = now + RESEND_S
-            for inspection in list(self._waiting.values())[:BATCH]:
-                self._parts.publish(inspection)
+        if not alarms_wait:
+            self._test_self(now)
 
     def _test_self(self, now: float) -> None:
         """Begin a self-test that is due, and finish it when its lamp test is over."""
