@@ -54,7 +54,7 @@ class Webhook:
             if stop.is_set():
                 return _abandon(connection, HookResult(False, "the service stopped", stopped=True))
             if time.monotonic() >= deadline:
-                return _abandon(connection, HookResult(False, f"no answer within {self._timeout_s:g} s"))
+                return _abandon(connection, self._late())
             sender.join(POLL_S)
         return outcome[0] if outcome else HookResult(False, "the request failed")
 
@@ -62,11 +62,16 @@ class Webhook:
         try:
             connection.request("POST", self._target, payload, self._headers)
             answer = connection.getresponse()
+        except TimeoutError:
+            return self._late()
         except (OSError, http.client.HTTPException, ValueError) as exc:
             return HookResult(False, short(f"{type(exc).__name__}: {exc}"))
         finally:
             connection.close()
         return HookResult(200 <= answer.status < 300, f"status {answer.status}")
+
+    def _late(self) -> HookResult:
+        return HookResult(False, f"no answer within {self._timeout_s:g} s")
 
 
 def _abandon(connection: http.client.HTTPSConnection, result: HookResult) -> HookResult:

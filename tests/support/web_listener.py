@@ -9,11 +9,14 @@ from center.pki import Issued
 
 
 class WebListener:
-    """Serves on a free port of 127.0.0.1. `status` is answered; with `hang` it takes the notice and says nothing."""
+    """Serves on a free port of 127.0.0.1. `status` is answered; with `hang` it takes the notice and says nothing.
 
-    def __init__(self, certificate: Issued, status: int = 204, hang: bool = False) -> None:
+    With `drip` it sends one header after the other, for ever.
+    """
+
+    def __init__(self, certificate: Issued, status: int = 204) -> None:
         self.status = status
-        self.hang = hang
+        self.hang = self.drip = False
         self.notices: list[bytes] = []
         self.headers: list[dict[str, str]] = []
         self.released = threading.Event()
@@ -28,6 +31,9 @@ class WebListener:
                     listener.released.wait(30)
                     return
                 self.send_response(listener.status)
+                while listener.drip and not listener.released.wait(0.1):
+                    self.send_header("X-Drop", "1")
+                    self.flush_headers()
                 if 300 <= listener.status < 400:
                     self.send_header("Location", self.path + "/elsewhere")
                 self.send_header("Content-Length", "0")

@@ -19,6 +19,7 @@ from support.certificates import CertificateShop, certificates
 from support.web_listener import WebListener
 
 from agent.contract.messages import encode
+from center.alarms import escalator as escalator_module
 from center.alarms.command_hook import CommandHook
 from center.alarms.escalation import Ladder, began_mono_s
 from center.alarms.escalator import Escalator
@@ -211,16 +212,23 @@ def test_a_clock_that_jumps_neither_hurries_nor_hides_a_call(
     assert (steps(store, "before"), steps(store, "after")) == ([(1, "second")], [(1, "second")])
 
 
-def test_many_calls_are_raised_in_one_commit(tmp_path: Path, store: Store, watch: Watch) -> None:
-    for number in range(20):
-        press(store, 1, f"i{number}")
-    watch.advance(15)
+def test_many_calls_are_raised_in_one_commit_of_bounded_size_the_longest_overdue_first(
+    tmp_path: Path, store: Store, watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(escalator_module, "MOST_STEPS", 20)
+    for number in range(15):
+        press(store, 1, f"i{number:02}")
+        watch.advance(0.1)
+    watch.advance(30)
     other = open_store(tmp_path)
     version = other.database.data_version()
-    assert Escalator(store, LADDER, watch.utc, watch.mono).run_once() == 20
+    worker = Escalator(store, LADDER, watch.utc, watch.mono)
+    assert worker.run_once() == 20
     commits = other.database.data_version() - version
     other.close()
     assert commits == 1
+    assert [len(steps(store, f"i{number:02}")) for number in range(15)] == [2] * 5 + [1] * 10
+    assert (worker.run_once(), worker.run_once()) == (10, 0)
 
 
 # --- the hook's worker ---
@@ -421,8 +429,11 @@ def test_another_status_is_a_failure_and_no_redirect_is_followed(
     assert len(web.notices) == 1
 
 
-def test_a_server_that_says_nothing_is_left_in_time(web: WebListener, certificates: CertificateShop) -> None:
-    web.hang = True
+@pytest.mark.parametrize("manner", ["hang", "drip"])
+def test_a_server_that_says_nothing_or_drips_is_left_in_time(
+    web: WebListener, certificates: CertificateShop, manner: str
+) -> None:
+    setattr(web, manner, True)
     began = time.monotonic()
     result = Webhook(web.url(), 0.5, certificates.ca_file).run(b"{}", NEVER)
     assert (result.ok, result.text) == (False, "no answer within 0.5 s")
