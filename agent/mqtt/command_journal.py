@@ -86,7 +86,8 @@ class CommandJournal:
         with self._commit() as db:
             if _count(db) >= AUDITS_MAX:
                 raise CommandStoreError(f"{AUDITS_MAX} audit rows wait for the center; restore the link first")
-            db.execute("INSERT OR REPLACE INTO seen VALUES (?, ?)", (before.jti, cache.seen.get(before.jti, cache.floor_us)))
+            exp_us = cache.seen.get(before.jti, cache.floor_us)
+            db.execute("INSERT OR REPLACE INTO seen VALUES (?, ?)", (before.jti, exp_us))
             db.execute("DELETE FROM seen WHERE exp_us <= ?", (cache.floor_us,))
             db.execute("UPDATE meta SET value = ? WHERE name = 'floor_us'", (cache.floor_us,))
             db.execute("INSERT INTO accepted VALUES (?, ?)", (before.op, before.at_us))
