@@ -2,6 +2,7 @@
 
 Rules:
 * an edge is only put into a bounded queue by the foreign thread; a full queue drops it, the poll is the truth;
+* each edge is judged at its own time: a press is seen however late the thread comes to look at it;
 * the wait ends at the instant the debounce is due, so that a press costs no poll interval;
 * the line is judged only after the first `debounce_s`: a contact held at start is a press with `held_at_boot`;
 * level changes that lead to nothing are counted (`chatter.py`): fault `bell-chatter`, and no longer good;
@@ -74,6 +75,7 @@ class ContactWatch:
         self._chatter = Chatter(limits.chatter)
         self._no = self._nc = Debounce(limits.debounce_s, clock.mono_s())
         self._judge_from_mono_s = 0.0
+        self._nc_wired = supervised
         self.reading = LineReading()
 
     def run(self, context: WorkerContext) -> None:
@@ -101,37 +103,56 @@ class ContactWatch:
         now = self._clock.mono_s()
         self._no = self._nc = Debounce(self._debounce_s, now)
         self._judge_from_mono_s = now + self._debounce_s
-        self._sample_levels(now, self._contact.levels())
+        levels = self._contact.levels()
+        self._nc_wired = levels.nc_closed is not None
+        self._sample_levels(now, levels)
         self._faults.clear("hardware-unusable", SUBJECT)
 
     def step(self, edge: Edge | None) -> None:
-        """Take in the waiting edges, then the levels, then judge the line.
+        """Take in the waiting edges, each judged at its own time, then the levels; then tell what the line is.
+
+        A thread that was not scheduled for a while finds a whole press and its release in the queue: judged only at
+        the end, the press would have been discharged again by then, unseen.
 
         Raises:
             HardwareError: the levels cannot be read.
         """
-        due = [mono_s for mono_s in (self._no.due_mono_s(), self._nc.due_mono_s()) if mono_s is not None]
-        was = (self._no.active, self._nc.active)
         while edge is not None:
-            self._sample_edge(edge)
+            self._take(edge.at_mono_s, self._levels_after(edge))
             edge = self._waiting_edge()
         levels = self._contact.levels()
         now = self._clock.mono_s()
-        self._sample_levels(now, levels)
-        stable_mono_s = now
-        if was != (self._no.active, self._nc.active):
-            stable_mono_s = min(max(due), now) if due else now
-            self._chatter = self._chatter.settled()
+        self._take(now, levels)
         self._chatter = self._chatter.at(now)
         if now >= self._judge_from_mono_s - 1e-9:
-            self._judge(now, stable_mono_s, levels)
+            self._tell(now)
 
-    def _judge(self, now: float, stable_mono_s: float, levels: Levels) -> None:
+    def _take(self, at_mono_s: float, levels: Levels) -> None:
+        """Sample both contacts at one instant, which is never before the last one, and judge the line there."""
+        at_mono_s = max(at_mono_s, self._no.at_mono_s)
+        due = [mono_s for mono_s in (self._no.due_mono_s(), self._nc.due_mono_s()) if mono_s is not None]
+        was = (self._no.active, self._nc.active)
+        self._sample_levels(at_mono_s, levels)
+        stable_mono_s = at_mono_s
+        if was != (self._no.active, self._nc.active):
+            stable_mono_s = min(max(due), at_mono_s) if due else at_mono_s
+            self._chatter = self._chatter.settled()
+        if at_mono_s >= self._judge_from_mono_s - 1e-9:
+            self._judge(at_mono_s, stable_mono_s, levels)
+
+    def _levels_after(self, edge: Edge) -> Levels:
+        """Return the levels right after an edge: the other contact is as it was last seen."""
+        if edge.contact == "no":
+            return Levels(edge.closed, not self._nc.level if self._nc_wired else None)
+        return Levels(self._no.level, edge.closed)
+
+    def _judge(self, at_mono_s: float, stable_mono_s: float, levels: Levels) -> None:
         nc_active = None if levels.nc_closed is None else self._nc.active
-        before = self._line
-        self._line, actuation = before.sample(now, self._no.active, nc_active)
+        self._line, actuation = self._line.sample(at_mono_s, self._no.active, nc_active)
         if actuation is not None:
             self._on_actuation(replace(actuation, at_mono_s=stable_mono_s))
+
+    def _tell(self, now: float) -> None:
         kind = "chatter" if self._chatter.standing and self._line.good else self._line.shown(now)
         if kind != self.reading.kind:
             log.info("line changed from=%s to=%s", self.reading.kind, kind)
@@ -148,12 +169,6 @@ class ContactWatch:
                 self._faults.report(code, standing[code], SUBJECT)
             else:
                 self._faults.clear(code, SUBJECT)
-
-    def _sample_edge(self, edge: Edge) -> None:
-        if edge.contact == "no":
-            self._no = self._sampled(self._no, edge.at_mono_s, edge.closed)
-        else:
-            self._nc = self._sampled(self._nc, edge.at_mono_s, not edge.closed)
 
     def _sample_levels(self, now: float, levels: Levels) -> None:
         self._no = self._sampled(self._no, now, levels.no_closed)

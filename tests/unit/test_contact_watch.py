@@ -51,6 +51,36 @@ def test_a_contact_held_at_start_is_seen_without_any_edge():
     assert [actuation.held_at_boot for actuation in watched.actuations] == [True]
 
 
+@pytest.mark.parametrize("late_s", [0.001, 0.03, 0.06, 0.5, 20])
+@pytest.mark.parametrize("wired", ["no-nc", "no"])
+def test_a_press_is_seen_however_late_the_thread_comes_to_look_at_its_edges(wired, late_s):
+    """Found by the bell drill on a busy machine: a press and its release in the queue, both older than the debounce."""
+    nc = {True: True, False: False} if wired == "no-nc" else {True: None, False: None}
+    watched = Watched({"no_closed": False, "nc_closed": nc[True]}, supervised=wired == "no-nc")
+    watched.poll(0.1)
+    for count in (1, 2):
+        watched.contact.set(no_closed=True, nc_closed=nc[False])
+        watched.clock.advance(0.036)
+        watched.contact.set(no_closed=False, nc_closed=nc[True])
+        watched.clock.advance(late_s)
+        watched.watch.step(watched.watch._waiting_edge())
+        assert [actuation.line for actuation in watched.actuations] == ["pressed"] * count
+        watched.poll(0.1)
+    assert len(watched.actuations) == 2
+
+
+def test_two_presses_that_wait_in_the_queue_are_two_alarms():
+    watched = Watched()
+    watched.poll(0.1)
+    for _ in range(2):
+        watched.contact.set(**PRESSED)
+        watched.clock.advance(0.05)
+        watched.contact.set(**IDLE)
+        watched.clock.advance(0.05)
+    watched.watch.step(watched.watch._waiting_edge())
+    assert [actuation.line for actuation in watched.actuations] == ["pressed", "pressed"]
+
+
 def test_a_press_between_two_polls_is_seen_by_its_edges():
     watched = Watched()
     watched.poll(0.1)
