@@ -109,8 +109,8 @@ class Disturbance:
         return frozenset(words.get(kind, [f"link {number}" if kind.startswith("link") else "center"]))
 
     def _while_s(self) -> float:
-        """Most harms are short, some last: the third power of an even draw."""
-        return 0.2 + (self._longest_s - 0.2) * self._dice.random() ** 3
+        """Most harms are short, some last longer than the keepalive."""
+        return 0.2 + (self._longest_s - 0.2) * self._dice.random() ** 6
 
     def _kill_pole(self, number: int) -> Harm:
         for side in self._sides:

@@ -44,9 +44,9 @@ class Plan:
     """How long and how hard: `pace_s` between two harms, `longest_s` for one harm, `most_s` for the whole drill."""
 
     presses: int = 10_000
-    poles: int = 3
+    poles: int = 4
     seed: int = 20261120
-    pace_s: float = 1.5
+    pace_s: float = 2.0
     longest_s: float = 25.0
     most_s: float = 3600.0
     quiet_s: float = 15.0
