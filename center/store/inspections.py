@@ -2,7 +2,8 @@
 
 Rules:
 * one row per `inspection_id`; the same inspection twice gives the same row, hence the same receipt;
-* an inspection passed when no point failed and at least one passed: a test that tested nothing proves nothing;
+* an inspection passed when no point failed and at least one passed: a test that tested nothing proves nothing; the
+  clock is not the bell: its point decides nothing here and has a fault of its own (`agent/bell/self_test.py`);
 * `at_us` is when it ended by the pole's clock, or its commit where that clock was not right (not synced, in the
   future, or over two months back): an inspection that waited out an outage counts for its own day;
 * a failed point stands in the fault log (source center) until a newer inspection passes that point, or says that the
@@ -29,10 +30,14 @@ AHEAD_US = 5_000_000
 # What a failed point is called in the fault log, by the beginning of its name.
 POINT_FAULTS = {
     "line": "inspection-line-failed",
-    "indicator": "inspection-indicator-failed",
+    "outputs": "inspection-indicator-failed",
+    "lamps": "inspection-indicator-failed",
     "round-trip": "inspection-round-trip-failed",
+    "center": "inspection-round-trip-failed",
     "press": "inspection-press-failed",
+    "contacts": "inspection-press-failed",
 }
+CLOCK_POINT = "clock"
 OTHER_POINT = "inspection-failed"
 
 
@@ -200,7 +205,7 @@ class Inspections:
         """Open and close the faults of the points, where nothing newer speaks of them."""
         worst: dict[str, InspectionPoint] = {}
         for point in row.points:
-            if point.name not in worst or point.result == "fail":
+            if point.name != CLOCK_POINT and (point.name not in worst or point.result == "fail"):
                 worst[point.name] = point
         for name, point in worst.items():
             if self._newer(row, name):
@@ -242,7 +247,7 @@ def inspection_row(inspection: Inspection, now_us: int) -> InspectionRow:
     """Return the row of an inspection that is committed at `now_us`. Pure."""
     late_us = now_us - inspection.finished_at_us
     right = inspection.clock.synced and -AHEAD_US <= late_us <= LATE_US
-    results = [point.result for point in inspection.points]
+    results = [point.result for point in inspection.points if point.name != CLOCK_POINT]
     return InspectionRow(
         inspection_id=inspection.inspection_id,
         pole=inspection.pole,

@@ -9,6 +9,8 @@ import pytest
 from support.center_alarms import CLOCK, make_heartbeat
 from support.center_store import START_US, CenterClock, open_store
 
+from agent.bell.contact_watch import LineReading
+from agent.bell.self_test import center_point, lamp_points, line_point, press_points, round_trip_points
 from agent.contract.faults import FAULTS
 from agent.contract.messages import AlarmReceipt, ClockState, Inspection, InspectionPoint, decode, encode
 from agent.contract.topics import up
@@ -40,7 +42,7 @@ def store(tmp_path: Path, clock: CenterClock) -> Iterator[Store]:
 
 def make_inspection(name: str = "n1", pole: str = "pole-1", **fields: Any) -> Inspection:
     """An inspection; `points` is written as "line:pass press:fail"."""
-    text = fields.pop("points", "line:pass indicator:pass round-trip:pass")
+    text = fields.pop("points", "line:pass lamps:pass round-trip:pass")
     points = [InspectionPoint(name=word.split(":")[0], result=word.split(":")[1]) for word in text.split()]
     at_us = fields.pop("at_us", START_US)
     known = {"kind": "self-test", "started_at_us": at_us - S, "finished_at_us": at_us, "clock": CLOCK, **fields}
@@ -71,7 +73,7 @@ def test_the_same_inspection_twice_is_one_row_and_one_event(store: Store, clock:
 
 
 def test_what_was_found_is_read_back_with_its_points_and_the_raw_bytes(store: Store) -> None:
-    point = InspectionPoint(name="indicator", result="pass", value="21 mA", detail="red")
+    point = InspectionPoint(name="lamps", result="pass", value="21 mA", detail="red")
     inspection = make_inspection(officer="이점검")
     raw = encode(Inspection(**{**{n: getattr(inspection, n) for n in inspection.__struct_fields__}, "points": [point]}))
     store.inspections.add(decode(raw, Inspection), raw)
@@ -95,6 +97,8 @@ def test_an_inspection_of_another_pole_is_refused(store: Store) -> None:
         ("line:pass press:not-fitted", True),
         ("line:pass press:fail", False),
         ("line:not-fitted", False),
+        ("line:pass clock:fail", True),
+        ("clock:pass", False),
         ("", False),
     ],
 )
@@ -139,10 +143,10 @@ def test_a_damaged_or_forged_inspection_gets_no_receipt_and_is_kept(store: Store
 
 
 def test_a_failed_point_stands_until_the_next_pass(store: Store, clock: CenterClock) -> None:
-    add(store, "n1", points="line:fail indicator:pass")
+    add(store, "n1", points="line:fail lamps:pass")
     assert standing(store) == [("inspection-line-failed", "line")]
     clock.advance(3600)
-    add(store, "n2", points="line:fail indicator:pass", at_us=clock.us)
+    add(store, "n2", points="line:fail lamps:pass", at_us=clock.us)
     assert len(standing(store)) == 1
     clock.advance(3600)
     add(store, "n3", points="line:pass", at_us=clock.us)
@@ -166,15 +170,26 @@ def test_a_heartbeat_that_does_not_name_it_does_not_mend_what_an_inspection_foun
 
 
 def test_a_part_that_is_not_fitted_has_no_standing_fault(store: Store) -> None:
-    add(store, "n1", points="indicator-siren:fail")
-    add(store, "n2", points="indicator-siren:not-fitted", at_us=START_US + 1)
+    add(store, "n1", points="lamps-siren:fail")
+    add(store, "n2", points="lamps-siren:not-fitted", at_us=START_US + 1)
     assert standing(store) == []
 
 
+def test_a_clock_that_is_not_right_has_a_fault_of_its_own_and_none_here(store: Store) -> None:
+    add(store, points="line:pass clock:fail")
+    assert (standing(store), coverage(store).failures) == ([], {"clock": 1})
+
+
+def test_the_points_of_the_pole_have_codes_that_name_the_part() -> None:
+    points = lamp_points(True, False, None) + press_points("pressed", 1.0, 60.0) + round_trip_points(1.0)
+    points += [center_point(1.0, 35.0), line_point(LineReading(good_polls=100))]
+    assert OTHER_POINT not in {fault_code(point.name) for point in points}
+
+
 def test_two_indicators_fail_and_mend_each_by_itself(store: Store) -> None:
-    add(store, "n1", points="indicator-red:fail indicator-white:fail")
-    add(store, "n2", points="indicator-red:pass indicator-white:fail", at_us=START_US + 1)
-    assert standing(store) == [("inspection-indicator-failed", "indicator-white")]
+    add(store, "n1", points="lamps-red:fail lamps-white:fail")
+    add(store, "n2", points="lamps-red:pass lamps-white:fail", at_us=START_US + 1)
+    assert standing(store) == [("inspection-indicator-failed", "lamps-white")]
 
 
 def test_every_code_of_a_point_stands_in_the_catalogue() -> None:
@@ -197,7 +212,7 @@ def test_a_pole_that_never_tested_stands_in_the_coverage_unproved(store: Store) 
 def test_a_failure_after_the_pass_takes_the_proof_back_until_the_next_pass(store: Store) -> None:
     add(store, "n1")
     assert coverage(store).proved_at_us == START_US
-    add(store, "n2", points="line:fail indicator:pass", at_us=START_US + 1)
+    add(store, "n2", points="line:fail lamps:pass", at_us=START_US + 1)
     assert (coverage(store).proved, coverage(store).proved_at_us) == (False, None)
     add(store, "n3", at_us=START_US + 2)
     assert coverage(store).proved_at_us == START_US + 2
