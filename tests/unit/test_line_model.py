@@ -37,6 +37,9 @@ class ButtonAndCable(RuleBasedStateMachine):
         else:
             self.departed = True
             self.announced += actuation is not None
+        moved = any(now and not was for now, was in zip(PAIRS[pair], (before.no_active, before.nc_active), strict=True))
+        if before.kind in ("cut", "short") and moved and not before.announced:
+            assert actuation is not None, "in a standing fault every further movement alarms"
         rose = pair == "pressed" and (before.no_active, before.nc_active) == (False, False)
         if rose:
             assert actuation is not None, "a press from idle is announced at once"
