@@ -5,8 +5,12 @@ Rules:
 * the chip measures against its own reference, so the 3.3 V that feeds the line is taken as 3.3 V: a supply 2 % off
   shifts the idle level by 10 per mille, well inside the bands;
 * every read also reads the configuration back: a chip that lost its supply for an instant comes back stopped, in its
-  reset state, with an old value in the register, which must not pass for a line at rest.
+  reset state, with an old value in the register, which must not pass for a line at rest. It is configured again at
+  once (`resets` counts) and given the time of a fresh conversion; a chip that does not keep it then is an error.
 """
+
+import logging
+import time
 
 from agent.bell.i2c_bus import I2cDevice
 from agent.errors import HardwareError
@@ -19,6 +23,9 @@ COMPARATOR_OFF = 0x0003
 STATUS_BIT = 0x8000
 FULL_SCALE_V = 4.096
 SUPPLY_V = 3.3
+FRESH_S = 2 / 860 * 1.1  # a conversion under way and a whole one, at the chip's clock of +-10 %
+
+log = logging.getLogger(__name__)
 
 
 class Ads1115Line:
@@ -29,13 +36,13 @@ class Ads1115Line:
         self._channel = channel
         self._config = SINGLE_ENDED | channel << 12 | FULL_SCALE_4_096_V | SAMPLES_860_PER_S | COMPARATOR_OFF
         self._opened = False
+        self.resets = 0
 
     def open(self) -> None:
-        """Start the conversions and see that the chip took the configuration."""
+        """Start the conversions, see that the chip took the configuration, and wait for the first one."""
         try:
             self._device.open()
-            self._device.put_word(CONFIG, self._config)
-            self._check_config()
+            self._configure()
         except OSError as exc:
             self._device.close()
             raise HardwareError(
@@ -48,7 +55,10 @@ class Ads1115Line:
         if not self._opened:
             raise HardwareError("ads1115 is not open")
         try:
-            self._check_config()
+            if not self._configured():
+                self.resets += 1
+                log.warning("ads1115 was reset, configured again channel=%d resets=%d", self._channel, self.resets)
+                self._configure()
             raw = self._device.word(CONVERSION)
         except OSError as exc:
             raise HardwareError(f"ads1115 channel {self._channel} does not answer: {exc}") from exc
@@ -60,7 +70,11 @@ class Ads1115Line:
         self._device.close()
         self._opened = False
 
-    def _check_config(self) -> None:
-        found = self._device.word(CONFIG)
-        if found & ~STATUS_BIT != self._config:
-            raise OSError(f"its configuration reads {found:#06x} instead of {self._config:#06x}: it was reset")
+    def _configured(self) -> bool:
+        return self._device.word(CONFIG) & ~STATUS_BIT == self._config
+
+    def _configure(self) -> None:
+        self._device.put_word(CONFIG, self._config)
+        time.sleep(FRESH_S)
+        if not self._configured():
+            raise OSError(f"it does not keep its configuration {self._config:#06x}")

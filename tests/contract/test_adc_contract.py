@@ -121,18 +121,29 @@ def test_reading_while_closed_is_an_error_that_says_so(rig):
 
 
 @pytest.mark.parametrize("rig", [Ads1115Rig, pytest.param(I2cStubRig, marks=needs_stub)], indirect=True)
-def test_an_ads1115_that_was_reset_under_way_is_not_believed(rig):
+def test_an_ads1115_that_was_reset_under_way_is_started_again_and_counted(rig):
     """It would keep its last value for ever: an idle line, while the button is pressed."""
     rig.set(500.0)
     rig.reader.open()
     rig.reader.read()
     wire = getattr(rig, "wire", None) or rig.device
     wire.put_word(CONFIG, RESET_STATE)
-    with pytest.raises(HardwareError, match="was reset"):
+    assert rig.reader.read() == pytest.approx(500.0, abs=rig.accuracy)
+    assert (rig.reader.resets, wire.word(CONFIG)) == (1, 0x72E3)
+    rig.reader.read()
+    assert rig.reader.resets == 1
+
+
+def test_an_ads1115_that_does_not_keep_its_configuration_is_not_believed():
+    rig = Ads1115Rig()
+    rig.reader.open()
+    rig.device.registers[CONFIG] = RESET_STATE
+    rig.device.put_word = lambda register, value: None
+    with pytest.raises(HardwareError, match="does not keep its configuration"):
         rig.reader.read()
     rig.reader.close()
-    rig.reader.open()
-    assert rig.reader.read() == pytest.approx(500.0, abs=rig.accuracy)
+    with pytest.raises(HardwareError, match="cannot be used"):
+        rig.reader.open()
 
 
 def test_an_ads1115_that_does_not_answer_is_an_error_with_the_next_step():
