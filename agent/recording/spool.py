@@ -246,6 +246,10 @@ class Spool:
         found = self._index.rows("SELECT idx, body FROM record WHERE idx>=? ORDER BY idx LIMIT ?", index, limit)
         return [(int(idx), bytes(body)) for idx, body in found]
 
+    def log_id(self) -> str:
+        """Return the id of the log that the records' indexes count in; a spool that is made anew has another one."""
+        return self._index.log_id()
+
     def records_acknowledged(self) -> int:
         """Return the index of the first record that the center has not acknowledged."""
         return self._index.tallies()["records_acknowledged"]

@@ -5,10 +5,13 @@ Rules:
 * each change is one short `BEGIN IMMEDIATE` transaction that keeps every invariant of the index by itself;
   rows, records, coverage and tallies change together or not at all;
 * records are numbered from 0 without holes, in commit order; a record is never changed;
-* `covered_until_us` of a camera moves only forward and only by a record that begins exactly there.
+* `covered_until_us` of a camera moves only forward and only by a record that begins exactly there;
+* the numbering belongs to one log: an index that is made anew has a new random log id, so that the center never takes
+  a new disk's record 0 for a rewritten one. An index from before there were log ids has the id "".
 """
 
 import hashlib
+import secrets
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
@@ -40,6 +43,8 @@ CREATE TABLE IF NOT EXISTS camera (
     boot_id TEXT NOT NULL, clean INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS tally (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 """
+_LOG = "CREATE TABLE IF NOT EXISTS log (id TEXT NOT NULL) STRICT"
+LOG_ID_BYTES = 16
 
 TALLIES = (
     "sealed",
@@ -132,6 +137,11 @@ class SpoolIndex:
         """Return the rows of a read-only query."""
         with self._lock, _translated():
             return self._db.execute(sql, values).fetchall()
+
+    def log_id(self) -> str:
+        """Return the log's id, 32 hexadecimal digits; "" when the index is older than log ids."""
+        found = self.rows("SELECT id FROM log")
+        return str(found[0][0]) if found else ""
 
     # -- records and coverage ---------------------------------------------------------------------------------
 
@@ -285,8 +295,10 @@ class SpoolIndex:
         version = int(self.rows("PRAGMA user_version")[0][0])
         if version not in (0, SCHEMA_VERSION):
             raise SpoolError(f"the spool's index has version {version}, this program reads {SCHEMA_VERSION}")
+        self._db.execute(_LOG)
         if version == SCHEMA_VERSION:
             return
+        self._db.execute("INSERT INTO log VALUES (?)", (secrets.token_hex(LOG_ID_BYTES),))
         for statement in _SCHEMA.split(";"):
             self._db.execute(statement)
         self._db.executemany("INSERT OR IGNORE INTO tally VALUES (?,0)", [(name,) for name in TALLIES])

@@ -78,6 +78,6 @@ class SegmentLink(Protocol):
 class RecordLink(Protocol):
     """How records reach the center."""
 
-    def send_records(self, first: int, records: Sequence[bytes]) -> int:
-        """Send canonical records from index `first` on; return the next index that the center wants."""
+    def send_records(self, first: int, records: Sequence[bytes], log: str) -> int:
+        """Send canonical records from index `first` of `log` on; return the next index of it that the center wants."""
         ...

@@ -23,7 +23,7 @@ class SimulatedLink:
         self._announced: dict[str, tuple[str, int]] = {}
         self._arrived: dict[str, bytearray] = {}
         self.receipts: dict[str, str] = {}
-        self.records: list[bytes] = []
+        self.logs: dict[str, list[bytes]] = {}
         self.refusals: dict[str, LinkError] = {}
         self.error: LinkError | None = None
         self.cut_after: int | None = None
@@ -72,12 +72,18 @@ class SimulatedLink:
         self._called("receipt", segment)
         return self.receipts.get(segment)
 
-    def send_records(self, first: int, records: Sequence[bytes]) -> int:
-        """Take records in order."""
+    @property
+    def records(self) -> list[bytes]:
+        """The records of the newest log."""
+        return next(reversed(self.logs.values())) if self.logs else []
+
+    def send_records(self, first: int, records: Sequence[bytes], log: str) -> int:
+        """Take the records of each log in order."""
         self._called("records", str(first))
-        if first <= len(self.records):
-            self.records[first:] = records
-        return len(self.records)
+        held = self.logs.setdefault(log, [])
+        if first <= len(held):
+            held[first:] = records
+        return len(held)
 
     def _called(self, what: str, about: str) -> None:
         self.log.append((what, about))

@@ -151,9 +151,13 @@ class TusLink:
         except UnicodeDecodeError as exc:
             raise LinkError(f"the center's receipt for {segment} is not text, check its version") from exc
 
-    def send_records(self, first: int, records: Sequence[bytes]) -> int:
-        """Send records from index `first` on; return the next index the center wants (it may be lower or higher)."""
-        body = json.dumps({"first": first, "records": [record.decode() for record in records]}).encode()
+    def send_records(self, first: int, records: Sequence[bytes], log: str) -> int:
+        """Send records from index `first` on; return the next index the center wants (it may be lower or higher).
+
+        `log` is the spool's log id; "" (a spool older than log ids) is not sent, so that it stays the log it was.
+        """
+        batch = {"first": first, "records": [record.decode() for record in records], **({"log": log} if log else {})}
+        body = json.dumps(batch).encode()
         answer = self._ask("POST", "/records", {"Content-Type": "application/json"}, body)
         with suppress(ValueError, TypeError, KeyError):
             following = json.loads(answer.body)["next"]

@@ -248,7 +248,7 @@ class Uploader:
             return False
         first = batch[0][0]
         try:
-            following = self._records.send_records(first, [record for _, record in batch])
+            following = self._records.send_records(first, [record for _, record in batch], self._spool.log_id())
         except SegmentRefusedError as error:
             return self._refuse_records(str(error))
         self._clear_link_faults()

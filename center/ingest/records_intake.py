@@ -4,11 +4,15 @@ Rules:
 * what is readable, canonical (RFC 8785) and of this pole is stored as it came, an unknown kind too;
 * anything else is quarantined as it came, and a stand-in of kind `unreadable` with its SHA-256 takes its index:
   the pole goes on, the hole is visible, and sending it again changes nothing;
-* a rewritten history (other bytes at a known index) is refused whole and is a security event.
+* a rewritten history (other bytes at a known index) is refused whole and is a security event;
+* a new log of a pole that has one already is taken and is a security event: either its disk was changed, or somebody
+  hides what was on the old one. A person must look, the records of both stay;
+* an unknown field of the body is ignored.
 """
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Sequence
 
 import msgspec
@@ -20,13 +24,15 @@ from center.store import Store
 
 BATCH = 1024
 SOURCE = "POST /records"
+_LOG = re.compile(r"[0-9a-f]{32}|")
 
 
-class RecordBatch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The body of `POST /records`: canonical records as strings, the first at index `first`."""
+class RecordBatch(msgspec.Struct, frozen=True):
+    """The body of `POST /records`: canonical records as strings, the first at index `first` of the log `log`."""
 
     first: int
     records: list[str]
+    log: str = ""
 
 
 def parse_batch(body: bytes) -> RecordBatch:
@@ -41,6 +47,8 @@ def parse_batch(body: bytes) -> RecordBatch:
         raise Refusal("bad-request", f"the body is not a batch of records: {exc}"[:300]) from exc
     if batch.first < 0 or batch.first > 2**53:
         raise Refusal("bad-request", "first must be an index from 0 on")
+    if _LOG.fullmatch(batch.log) is None:
+        raise Refusal("bad-request", "log must be 32 lower-case hexadecimal digits, or absent")
     if len(batch.records) > BATCH:
         raise Refusal("too-large", f"a batch may hold {BATCH} records")
     return batch
@@ -77,8 +85,11 @@ def take_records(store: Store, pole: str, batch: RecordBatch, now_us: Callable[[
     taken, damaged = sort_out(pole, [record.encode(errors="surrogatepass") for record in batch.records])
     try:
         with store.database.transaction():
-            expected = store.records.next_record(pole)
-            following = store.records.add_records(pole, batch.first, taken)
+            if store.records.begin_log(pole, batch.log, now_us()):
+                told = {"pole": pole, "what": "record-log-new", "log": batch.log}
+                store.events.append("security", told, now_us())
+            expected = store.records.next_record(pole, batch.log)
+            following = store.records.add_records(pole, batch.first, taken, batch.log)
             for offset, raw, reason in damaged:
                 if expected <= batch.first + offset < following:
                     store.quarantine.add(pole, SOURCE, f"record {batch.first + offset}: {reason}", raw)

@@ -9,6 +9,7 @@ Rules:
 """
 
 from center.store.schema_commands import COMMANDS
+from center.store.schema_logs import LOGS
 
 APPLICATION_ID = 0x706F6C63  # "polc"
 
@@ -258,5 +259,5 @@ CREATE TABLE work_order (
 CREATE INDEX work_order_month ON work_order (month);
 """
 
-STEPS = (_FIRST, _SECOND, COMMANDS)
+STEPS = (_FIRST, _SECOND, COMMANDS, LOGS)
 VERSION = len(STEPS)

@@ -362,6 +362,29 @@ def test_the_center_ends_up_with_every_record_in_order(town: Town):
     assert [(span.kind, span.stored) for span in spans] == [("segment", True)] * 3
 
 
+def test_a_pole_with_a_new_disk_goes_on_and_the_center_shows_both(town: Town, tmp_path: Path):
+    town.server.start()
+    before = town.pole.seal(1000)
+    town.until_delivered()
+    while town.uploader.run_once():
+        pass
+    town.pole.spool.close()
+    town.pole = PoleSide(tmp_path / "new-disk", town.clock, start_us=START_US + 6 * SEGMENT_US)
+    town.server.trust(town.pole.recipient)
+    town.connect()
+    after = town.pole.seal(1000)
+    town.until_delivered()
+    while town.uploader.run_once():
+        pass
+    store = town.server.store()
+    spans = store.records.timeline(POLE, "front", 0, 2**60)
+    told = [event.data["what"] for event in store.events.of_kind("security")]
+    store.close()
+    assert [(span.segment, span.stored) for span in spans] == [(before.segment, True), (after.segment, True)]
+    assert told == ["record-log-new"]
+    assert town.codes() == []
+
+
 def test_the_centers_clock_comes_with_every_answer(town: Town):
     town.server.start()
     assert town.link.center_utc_us() is None and town.link.last_answer_age_s is None

@@ -165,15 +165,17 @@ key_dir = {json.dumps(str(self.directory / "keys"))}
 class PoleSide:
     """A pole's spool with sealed segments in it."""
 
-    def __init__(self, directory: Path, clock: Clock | None = None, camera: str = CAMERA) -> None:
+    def __init__(
+        self, directory: Path, clock: Clock | None = None, camera: str = CAMERA, start_us: int = START_US
+    ) -> None:
         self.clock = clock or SystemClock()
         self.config = SpoolConfig(dir=directory / "spool", max_bytes=1 << 32, min_free_bytes=0)
         self.pole = PoleConfig(id=POLE, zone="zone-1", policy="osan", retention_days=30)
         self.spool = Spool(self.config, POLE, self.clock)
         self.camera = camera
         self.secret, self.recipient = generate_identity()
-        self._next_us = START_US
-        self.spool.start_camera(camera, START_US)
+        self._next_us = start_us
+        self.spool.start_camera(camera, start_us)
 
     def seal(self, size: int = 100_000, recipient: str = "") -> SegmentRecord:
         """Seal one segment of `size` clear bytes, ten seconds after the last one."""

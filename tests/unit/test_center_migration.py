@@ -132,3 +132,16 @@ def test_a_database_with_orphans_is_refused_and_left_as_it_was(tmp_path: Path) -
     with sqlite3.connect(path) as raw:
         assert raw.execute("PRAGMA user_version").fetchone() == (1,)
     raw.close()
+
+
+def test_the_records_of_an_old_database_stay_in_a_log_without_a_name(tmp_path: Path) -> None:
+    path = first_schema(tmp_path)
+    record = b'{"kind":"gap","pole":"pole-1","camera":"front","cause":"power","start_us":1,"end_us":2}'
+    with sqlite3.connect(path) as raw:
+        raw.execute("INSERT INTO record VALUES ('pole-1', 0, 'gap', 'front', '', 'power', 1, 2, ?)", (record,))
+    raw.close()
+    store = open_store(tmp_path)
+    assert list(store.records.raw("pole-1")) == [record]
+    assert store.records.next_record("pole-1") == 1 and store.records.next_record("pole-1", "a" * 32) == 0
+    assert [span.kind for span in store.records.timeline("pole-1", "front", 0, 9)] == ["gap"]
+    store.close()

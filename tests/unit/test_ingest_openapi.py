@@ -67,6 +67,7 @@ def test_a_batch_of_records_has_the_documented_shape():
     batch = msgspec.to_builtins(RecordBatch(3, ["{}"]))
     jsonschema.validate(batch, schema("RecordBatch"))
     assert schema("RecordBatch")["properties"]["records"]["maxItems"] == BATCH
+    assert set(schema("RecordBatch")["properties"]) == set(RecordBatch.__struct_fields__)
 
 
 def test_every_reference_leads_somewhere():

@@ -8,7 +8,7 @@ import pytest
 from agent.contract.canonical_json import canonical_bytes
 from center.ingest.problem import Refusal
 from center.ingest.records_intake import BATCH, RecordBatch, parse_batch, stand_in, take_records, why_unreadable
-from center.store import Store
+from center.store import Store, records
 
 POLE = "pole-1"
 
@@ -24,8 +24,12 @@ def record(number: int, **fields: object) -> str:
     return canonical_bytes({"kind": "boot", "pole": POLE, "n": number, **fields}).decode()
 
 
-def take(store: Store, first: int, *records: str, pole: str = POLE) -> int:
-    return take_records(store, pole, RecordBatch(first, list(records)), lambda: 7)
+def take(store: Store, first: int, *records: str, pole: str = POLE, log: str = "") -> int:
+    return take_records(store, pole, RecordBatch(first, list(records), log), lambda: 7)
+
+
+def security(store: Store) -> list[str]:
+    return [event.data["what"] for event in store.events.after(0) if event.kind == "security"]
 
 
 def test_records_are_stored_as_they_came(store: Store):
@@ -80,8 +84,48 @@ def test_a_rewritten_history_is_refused_and_raises_a_security_event(store: Store
         take(store, 1, record(9), record(2))
     assert caught.value.code == "record-conflict"
     assert store.records.next_record(POLE) == 2
-    security = [event for event in store.events.after(0) if event.kind == "security"]
-    assert [event.data["what"] for event in security] == ["record-conflict"]
+    assert security(store) == ["record-conflict"]
+
+
+OLD_DISK, NEW_DISK = "a" * 32, "b" * 32
+
+
+@pytest.mark.parametrize("old", [OLD_DISK, ""])
+def test_a_new_disk_begins_a_new_log_beside_the_old_one_and_an_operator_is_told(store: Store, old: str):
+    take(store, 0, record(0), record(1), log=old)
+    assert security(store) == []
+    assert take(store, 0, record(7), log=NEW_DISK) == 1
+    assert take(store, 1, record(8), log=NEW_DISK) == 2
+    assert [bytes(raw).decode() for raw in store.records.raw(POLE)] == [record(n) for n in (0, 1, 7, 8)]
+    assert [log.log_id for log in store.records.logs(POLE)] == [old, NEW_DISK]
+    assert security(store) == ["record-log-new"]
+
+
+def test_the_old_disk_put_back_goes_on_where_its_log_ended(store: Store):
+    take(store, 0, record(0), log=OLD_DISK)
+    take(store, 0, record(7), log=NEW_DISK)
+    assert take(store, 1, record(1), log=OLD_DISK) == 2
+    assert security(store) == ["record-log-new"]
+
+
+def test_a_new_log_does_not_let_an_old_one_be_rewritten(store: Store):
+    take(store, 0, record(0), log=OLD_DISK)
+    take(store, 0, record(7), log=NEW_DISK)
+    with pytest.raises(Refusal):
+        take(store, 0, record(9), log=OLD_DISK)
+    assert security(store) == ["record-log-new", "record-conflict"]
+
+
+def test_a_pole_can_not_begin_logs_without_end(store: Store, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(records, "LOGS_PER_POLE", 2)
+    for log in ("a", "b"):
+        take(store, 0, record(0), log=log * 32)
+    with pytest.raises(Refusal):
+        take(store, 0, record(0), log="c" * 32)
+
+
+def test_a_field_of_a_later_version_does_not_stop_a_pole():
+    assert parse_batch(b'{"first":0,"records":[],"x":1}') == RecordBatch(0, [])
 
 
 def test_each_pole_has_its_own_order(store: Store):
@@ -98,7 +142,9 @@ def test_each_pole_has_its_own_order(store: Store):
         (b'{"first":0}', "bad-request"),
         (b'{"first":-1,"records":[]}', "bad-request"),
         (b'{"first":0,"records":[1]}', "bad-request"),
-        (b'{"first":0,"records":[],"x":1}', "bad-request"),
+        (b'{"first":0,"records":[],"log":1}', "bad-request"),
+        (b'{"first":0,"records":[],"log":"../../etc"}', "bad-request"),
+        (b'{"first":0,"records":[],"log":"\\u0000"}', "bad-request"),
         (b"\xff\xfe", "bad-request"),
         (json.dumps({"first": 0, "records": [""] * (BATCH + 1)}).encode(), "too-large"),
     ],

@@ -298,3 +298,22 @@ def test_a_spool_whose_place_is_a_file_is_said(tmp_path: Path) -> None:
     (tmp_path / "spool").write_text("")
     with pytest.raises(SpoolError, match="cannot be opened"):
         Spool(SpoolConfig(tmp_path / "spool", 1, 0), "p1", SimulatedClock())
+
+
+def test_a_spool_keeps_its_log_id_and_one_that_is_made_anew_has_another(tmp_path: Path):
+    first = Bench(tmp_path / "disk")
+    named = first.spool.log_id()
+    first.spool.close()
+    assert len(named) == 32 and first.reopen().log_id() == named
+    assert Bench(tmp_path / "new-disk").spool.log_id() != named
+
+
+def test_a_spool_older_than_log_ids_keeps_the_log_that_the_center_knows(tmp_path: Path):
+    old = Bench(tmp_path / "disk")
+    old.seal()
+    old.spool.close()
+    with sqlite3.connect(tmp_path / "disk" / "index.sqlite") as db:
+        db.execute("DROP TABLE log")
+    db.close()
+    assert old.reopen().log_id() == ""
+    assert old.spool.records_after(0, 10)

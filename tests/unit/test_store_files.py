@@ -52,6 +52,12 @@ def test_objects_of_a_span_are_those_that_overlap_it(store: Store, from_us: int,
     assert len(store.objects.by_pole("pole-1", "front", from_us, to_us)) == found
 
 
+def test_the_timeline_shows_every_log_of_a_pole(store: Store) -> None:
+    store.records.add_records("pole-1", 0, [gap(0, 10), gap(30, 40)], log="a" * 32)
+    store.records.add_records("pole-1", 0, [gap(10, 30)], log="b" * 32)
+    assert [span.start_us for span in store.records.timeline("pole-1", "front", 0, 50)] == [0, 10, 30]
+
+
 def test_records_are_taken_in_order_and_the_next_index_is_told(store: Store) -> None:
     assert store.records.next_record("pole-1") == 0
     assert store.records.add_records("pole-1", 0, [gap(0, 1), gap(1, 2)]) == 2

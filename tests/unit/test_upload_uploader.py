@@ -293,7 +293,7 @@ def test_a_center_that_lost_records_gets_them_again(bench: Bench):
 def test_refused_records_do_not_stop_the_segments(bench: Bench):
     record = bench.seal()
 
-    def refuse(first, records):
+    def refuse(first, records, log):
         raise SegmentRefusedError("another record is stored at this index")
 
     bench.link.send_records = refuse
