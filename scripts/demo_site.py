@@ -18,6 +18,7 @@ from av_demo_clip import draw_clip
 POLE = "demo-pole-1"
 OPERATOR = "demo-operator"
 ZONE = "demo"
+OFFICERS = (("demo-crew", "crew"), ("demo-supervisor", "supervisor"))
 CAMERAS = ("front", "gate")
 BIN = Path(sys.executable).parent
 
@@ -48,6 +49,11 @@ class Site:
     def center_config(self) -> Path:
         """Return the center's configuration file."""
         return self.center / "center.toml"
+
+    @property
+    def command_keys(self) -> Path:
+        """Return the set of keys that may command the pole."""
+        return self.center / "command-keys" / "command-keys.note"
 
     @property
     def pole_config(self) -> Path:
@@ -85,6 +91,9 @@ def lay_out(root: Path, videos: Sequence[str], streams: Sequence[str], say: Call
     _simulate_bell(site)
     _issue(site, "pole", "poles", POLE)
     _issue(site, "person", "people", OPERATOR)
+    if not site.command_keys.exists():
+        for words in (["init"], *(["add", officer, role] for officer, role in OFFICERS)):
+            _center("command-keys", words[0], "--config", str(site.center_config), *words[1:])
     site.run_dir.mkdir(exist_ok=True)
     site.pole_config.write_text(_pole_toml(site), encoding="utf-8")
     return site
@@ -165,6 +174,7 @@ broker_port = {ports.broker}
 ca_file = "{pki / "ca.crt"}"
 cert_file = "{pki / "poles" / f"{POLE}.crt"}"
 key_file = "{pki / "poles" / f"{POLE}.key"}"
+command_keys_file = "{site.command_keys}"
 receipt_key = "{(site.center / "receipt.vkey").read_text(encoding="utf-8").strip()}"
 
 [sealing]
