@@ -6,11 +6,12 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from agent.bell.control_socket import press_bell
 from agent.bell.gpiozero_contact import SimulatedButton, mock_factory
-from agent.clock import SystemClock
+from agent.clock import Clock, SystemClock
 from agent.config import BellConfig, CenterConfig, Config, HealthConfig, PoleConfig, SealingConfig, SpoolConfig
 from agent.status_file import ServiceStatus, read_status
 from agent.supervise import Supervisor
@@ -47,13 +48,13 @@ def bell_config(
 class BellInProcess:
     """The whole service in a thread of this process."""
 
-    def __init__(self, config: Config, held: bool = False) -> None:
+    def __init__(self, config: Config, held: bool = False, clock: Clock | None = None) -> None:
         self.config = config
         self.pins = mock_factory()
         self.button = SimulatedButton(self.pins, config.bell.no_pin, config.bell.nc_pin)
         if held:
             self.button.set("pressed")
-        self.supervisor: Supervisor = build_bell_service(config, SystemClock(), simulated_pins=self.pins)
+        self.supervisor: Supervisor = build_bell_service(config, clock or SystemClock(), simulated_pins=self.pins)
         self._thread = threading.Thread(target=self.supervisor.run, kwargs={"catch_signals": False})
 
     def press(self, hold_s: float = 0.06) -> None:
@@ -81,16 +82,21 @@ class BellInProcess:
 
 
 class BellProcess:
-    """The service as its own process. `die_at_publish` ends it by SIGKILL between commit and the first publish."""
+    """The service as its own process. `die_at_publish` ends it by SIGKILL between commit and the first publish.
 
-    def __init__(self, config: Config, directory: Path, die_at_publish: bool = False) -> None:
+    `wrapper` is a command that runs it, such as one that mounts a small disk for it first.
+    """
+
+    def __init__(
+        self, config: Config, directory: Path, die_at_publish: bool = False, wrapper: Sequence[str] = ()
+    ) -> None:
         self.config = config
         self._log = directory / "bell.log"
         words = [config.center.cert_file, config.center.key_file, config.center.ca_file, directory]
         argv = [sys.executable, "-m", "support.bell_process", *map(str, words), str(config.center.broker_port)]
         with self._log.open("ab") as log:
             self._child = subprocess.Popen(
-                [*argv, *(["--die-at-publish"] if die_at_publish else [])],
+                [*wrapper, *argv, *(["--die-at-publish"] if die_at_publish else [])],
                 stdout=log,
                 stderr=log,
                 cwd=Path(__file__).parents[2],
@@ -99,6 +105,14 @@ class BellProcess:
 
     def wait_for(self, condition: Callable[[ServiceStatus], bool], timeout_s: float = 20) -> ServiceStatus:
         return wait_for_status(self.config.run_dir, lambda s: s.pid == self._child.pid and condition(s), timeout_s)
+
+    def press(self, hold_ms: int = 60) -> None:
+        press_bell(self.config.run_dir, hold_ms)
+        time.sleep(0.05)  # the release must be debounced as well
+
+    @property
+    def pid(self) -> int:
+        return self._child.pid
 
     def wait_end(self, timeout_s: float = 20) -> int:
         return self._child.wait(timeout_s)
