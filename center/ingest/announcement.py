@@ -3,9 +3,10 @@
 Pure. Everything is judged before the first byte arrives, so that nothing is uploaded in vain.
 """
 
+import json
 from collections.abc import Callable
 
-from agent.contract.errors import ContractError
+from agent.contract.canonical_json import canonical_bytes
 from agent.contract.records import SegmentRecord, TornRecord, VideoRecord, decode_record
 from center.ingest.partial import SEGMENT, PartialUpload
 from center.ingest.problem import Refusal
@@ -52,13 +53,21 @@ def judge(pole: str, said: Announcement, known_recipient: Callable[[str], bool])
 def read_video_record(raw: bytes) -> VideoRecord:
     """Return the record of a whole or torn segment.
 
+    Canonical also means that every number fits the database: one that does not would fail only at the last step, with
+    the bytes moved already, and again at every start of ingest.
+
     Raises:
         Refusal: not readable, not canonical, or of another kind.
     """
     try:
         record = decode_record(raw)
-    except ContractError as exc:
+        canonical = canonical_bytes(json.loads(raw))
+    except (ValueError, RecursionError) as exc:
         raise Refusal("record-invalid", str(exc)[:300]) from exc
     if not isinstance(record, SegmentRecord | TornRecord):
         raise Refusal("record-invalid", "the record must be of kind segment or torn")
+    if canonical != raw:
+        raise Refusal("record-invalid", "the record is not in the canonical form of RFC 8785")
+    if not 0 <= record.start_us <= record.end_us:
+        raise Refusal("record-invalid", "the record ends before it begins")
     return record

@@ -17,8 +17,10 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from agent.contract.errors import ContractError
 from agent.contract.receipt import Receipt
 from agent.contract.signed_note import NoteSigner
+from center.errors import StoreError
 from center.ingest.announcement import read_video_record
 from center.ingest.partial import SEGMENT, PartialStore, PartialUpload, make_directory, sync_directory
 from center.ingest.problem import Refusal
@@ -94,7 +96,13 @@ class Completion:
         return True
 
     def recover(self) -> int:
-        """Finish what a crash left between two steps; return how many uploads are stored by it."""
+        """Finish what a crash left between two steps; return how many uploads are stored by it.
+
+        What cannot be read stays as it is: its pole announces it again, and then it is told why.
+
+        Raises:
+            StoreError: the database cannot be used.
+        """
         finished = 0
         for upload in self._partials.everything():
             size = self._partials.size(upload)
@@ -106,6 +114,10 @@ class Completion:
                     finished += 1
             except Refusal as refusal:
                 log.warning("upload refused after a restart upload=%s code=%s", upload.id, refusal.code)
+            except StoreError:
+                raise
+            except (OSError, ContractError) as exc:  # a bad sector under one upload must not keep ingest from starting
+                log.error("upload not finished after a restart upload=%s reason=%s", upload.id, exc)
         return finished
 
     def _settle(self, upload: PartialUpload, known: StoredObject) -> None:
