@@ -17,6 +17,7 @@ from drill.side import Side
 
 Harm = Generator[float, None, None]
 STEP_S = 0.05
+BACK_S = 2.5  # by then a killed pole runs again, as a rule, and its disk can be filled
 
 
 @dataclass
@@ -115,7 +116,7 @@ class Disturbance:
     def _kill_pole(self, number: int) -> Harm:
         for side in self._sides:
             side.poles[number].kill()
-        yield 1.0
+        yield BACK_S
 
     def _kill_broker(self, number: int) -> Harm:
         for side in self._sides:

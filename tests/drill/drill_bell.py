@@ -92,6 +92,9 @@ class BellDrill:
     def _drain(self) -> bool:
         """Wait until the last presses arrived, and their receipts; False when they did not come in time."""
         self._wait(lambda: all(side.fingers_gone() for side in self._sides), DRAIN_S)
+        for side in self._sides:
+            for pole in side.poles:
+                pole.revive()
         arrived = self._wait(lambda: not missing(self.ours) and self.ours.outboxes_empty(), DRAIN_S)
         quiet = Quiet(lambda: len(missing(self.plain)), self._plan.quiet_s)
         self._wait(quiet, DRAIN_S)

@@ -50,6 +50,9 @@ class DrillPole:
         while not enough():
             self._press()
             time.sleep(self._dice.uniform(*REST_S))
+
+    def revive(self) -> None:
+        """Start the process if it is dead; only once the finger's thread has ended."""
         self._living()
 
     def kill(self) -> None:
