@@ -54,6 +54,12 @@ def add(store: Store, name: str = "n1", pole: str = "pole-1", **fields: Any) -> 
     return store.inspections.add(inspection, encode(inspection))
 
 
+def beat(store: Store, *poles: str) -> None:
+    for pole in poles:
+        heartbeat = make_heartbeat(pole)
+        store.poles.note_heartbeat(heartbeat, encode(heartbeat))
+
+
 def standing(store: Store) -> list[tuple[str, str]]:
     return [(row.code, row.subject) for row in store.faults.standing("pole-1")]
 
@@ -164,8 +170,7 @@ def test_an_older_inspection_that_comes_late_changes_nothing_newer(store: Store,
 
 def test_a_heartbeat_that_does_not_name_it_does_not_mend_what_an_inspection_found(store: Store) -> None:
     add(store, points="line:fail")
-    heartbeat = make_heartbeat()
-    store.poles.note_heartbeat(heartbeat, encode(heartbeat))
+    beat(store, "pole-1")
     assert standing(store) == [("inspection-line-failed", "line")]
 
 
@@ -201,8 +206,7 @@ def test_every_code_of_a_point_stands_in_the_catalogue() -> None:
 
 
 def test_a_pole_that_never_tested_stands_in_the_coverage_unproved(store: Store) -> None:
-    heartbeat = make_heartbeat("pole-2")
-    store.poles.note_heartbeat(heartbeat, encode(heartbeat))
+    beat(store, "pole-2")
     add(store)
     today = store.inspections.coverage_day(TODAY)
     assert [(row.pole, row.proved) for row in today.poles] == [("pole-1", True), ("pole-2", False)]
@@ -229,6 +233,7 @@ def test_a_self_test_does_not_mend_a_failed_press_test(store: Store) -> None:
 @pytest.mark.parametrize(("offset_us", "counts"), [(-1, False), (0, True), (24 * HOUR - 1, True), (24 * HOUR, False)])
 def test_a_day_is_a_korean_day(store: Store, clock: CenterClock, offset_us: int, counts: bool) -> None:
     clock.us = day_span(TODAY)[0] + 48 * HOUR
+    beat(store, "pole-1")
     add(store, at_us=day_span(TODAY)[0] + offset_us)
     assert coverage(store).proved == counts
 
@@ -241,6 +246,7 @@ def test_a_month_holds_its_first_and_last_day(store: Store, clock: CenterClock) 
         date(2027, 1, 1),
     )
     clock.us = to_us + HOUR
+    beat(store, "pole-3")
     add(store, "n1", "pole-1", at_us=from_us)
     add(store, "n2", "pole-2", at_us=to_us - 1, kind="press-test", points="press:pass")
     add(store, "n3", "pole-3", at_us=to_us)
@@ -270,9 +276,7 @@ def test_an_order_is_made_once_a_month_and_pole(store: Store, clock: CenterClock
 
 
 def test_orders_for_every_pole_are_made_once(store: Store) -> None:
-    for pole in ("pole-1", "pole-2"):
-        heartbeat = make_heartbeat(pole)
-        store.poles.note_heartbeat(heartbeat, encode(heartbeat))
+    beat(store, "pole-1", "pole-2")
     store.work_orders.create("pole-1", TODAY, "kim")
     assert [row.pole for row in store.work_orders.create_all(TODAY, "kim")] == ["pole-2"]
     assert list(store.work_orders.create_all(TODAY, "kim")) == []
