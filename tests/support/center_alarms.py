@@ -25,13 +25,14 @@ from agent.contract.topics import CENTER_BEAT, up
 from center.pki import Issued
 from center.store import Store
 from support.broker import Broker
+from support.payload_check import breach
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 CLOCK = ClockState(synced=True, source="ntp", error_us=1000)
 BEAT_S = 0.3
 
 
-def eventually(condition: Callable[[], Any], timeout_s: float = 15.0) -> Any:
+def eventually(condition: Callable[[], Any], timeout_s: float = 40.0) -> Any:
     """Return the first true value of `condition`; fails the test when none comes in time."""
     deadline = time.monotonic() + timeout_s
     while not (value := condition()):
@@ -179,17 +180,19 @@ class Client:
         self.send(up(pole, "status"), encode(Status(pole=pole, session=session, state=state, at_us=1)), retain=True)
 
     def receipts(self) -> list[AlarmReceipt]:
-        return [
-            decode(payload, AlarmReceipt) for topic, payload in list(self.messages) if topic.endswith("/down/receipt")
-        ]
+        return [decode(payload, AlarmReceipt) for payload in self._heard("/down/receipt")]
 
     def answers(self) -> list[AlarmUpdate]:
-        return [
-            decode(payload, AlarmUpdate) for topic, payload in list(self.messages) if topic.endswith("/down/answer")
-        ]
+        return [decode(payload, AlarmUpdate) for payload in self._heard("/down/answer")]
 
     def beats(self) -> int:
-        return sum(topic == CENTER_BEAT for topic, _ in list(self.messages))
+        return len(self._heard(CENTER_BEAT))
+
+    def _heard(self, ending: str) -> list[bytes]:
+        """Return the payloads heard on a topic; each must follow the published contract."""
+        heard = [(topic, payload) for topic, payload in list(self.messages) if topic.endswith(ending)]
+        assert [broken for topic, payload in heard if (broken := breach(topic, payload))] == []
+        return [payload for _, payload in heard]
 
     def vanish(self) -> None:
         """Cut the connection without a word, so that the broker sends the will."""

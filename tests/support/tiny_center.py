@@ -8,6 +8,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from agent.contract import topics
 from agent.contract.messages import Alarm, AlarmReceipt, AlarmUpdate, CenterBeat, Heartbeat, Status, decode, encode
 from support.broker import Broker
+from support.payload_check import breach
 
 
 class TinyCenter:
@@ -18,6 +19,7 @@ class TinyCenter:
         self.deliveries: list[str] = []
         self.heartbeats: list[Heartbeat] = []
         self.statuses: list[Status] = []
+        self.breaches: list[str] = []
         self.answering = answering
         self._seq = 0
         self._changed = threading.Condition()
@@ -53,7 +55,9 @@ class TinyCenter:
 
     def _take(self, _client: object, _userdata: object, message: mqtt.MQTTMessage) -> None:
         pole, kind = topics.pole_of(message.topic) or ("", "")
+        broken = breach(message.topic, message.payload)
         with self._changed:
+            self.breaches += [broken] if broken else []
             if kind == "alarm":
                 self._take_alarm(pole, decode(message.payload, Alarm))
             elif kind == "heartbeat":
@@ -74,3 +78,4 @@ class TinyCenter:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+        assert self.breaches == [], "the pole published what is not in the contract"
