@@ -10,7 +10,7 @@ from fractions import Fraction
 from agent.camera.frame_source import EncodedFrame
 from agent.clock import Clock
 
-NAP_S = 0.2
+NAP_S = 0.4
 
 
 def pace(

@@ -5,7 +5,8 @@ Rules:
 * live sources: when full, frames are dropped as `GroupGate` says, up to a keyframe that finds the queue half empty;
   the writer is told (`Lost`), because it must record the gap;
 * sources that can wait (a file): the reader waits for room instead, nothing is dropped;
-* the writer is not woken for each frame: it looks every `POLL_S` (threads that wake each other cost more than muxing).
+* the writer is woken for a live camera's keyframe, which ends a fragment, and otherwise looks every `POLL_S`: the
+  muxer holds a group of pictures back anyway, and threads that wake each other for frames cost more than muxing.
 """
 
 import threading
@@ -16,7 +17,7 @@ from agent.camera.frame_source import EncodedFrame, VideoFormat
 from agent.camera.group_gate import GroupGate
 from agent.contract.records import GapCause
 
-POLL_S = 0.2
+POLL_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,8 @@ class RecorderQueue:
             if self.may_wait or not self._passes(item):
                 return False
         self._items.append(item)
+        if not self.may_wait and isinstance(item, Arrived):
+            self._filled.set()
         return True
 
     def wait_for_room(self, timeout_s: float) -> None:

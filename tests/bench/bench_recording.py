@@ -119,6 +119,12 @@ def in_directory(cache: Path, run: Any) -> dict[str, float]:
         return result
 
 
+def memory_directory(work: Path) -> Path:
+    """Return where the status file goes: /run is in memory on a pole, on a disk each rename would be flushed."""
+    shared = Path("/dev/shm")  # a fresh name below it, as /run has on a pole
+    return shared / f"bench-{os.getpid()}" if shared.is_dir() else work / "run"
+
+
 def child(video: Path, work: Path, paced_s: float) -> int:
     """Record a clip to its end (or for `paced_s` seconds in real time) with the real service."""
     from agent.camera.replay_source import ReplaySource
@@ -135,7 +141,7 @@ def child(video: Path, work: Path, paced_s: float) -> int:
         SealingConfig(work.parent / RECIPIENT_FILE),
         SpoolConfig(work / "spool", 1 << 36, 0),
         (camera,),
-        run_dir=work / "run",
+        run_dir=memory_directory(work),
         state_dir=work,
     )
     if not paced_s:
@@ -152,7 +158,10 @@ def child(video: Path, work: Path, paced_s: float) -> int:
     service = assemble(config, camera, make_source, clock)
     if paced_s:
         threading.Timer(paced_s, service.request_stop).start()
-    return service.run()
+    try:
+        return service.run()
+    finally:
+        shutil.rmtree(config.run_dir, ignore_errors=True)
 
 
 def main() -> None:
