@@ -38,8 +38,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"):
     clock: ClockState
 
 
-class SegmentRecord(Record, frozen=True, kw_only=True, tag="segment"):
-    """A sealed segment. `sha256` and `bytes` are of the sealed file, as any tool sees it."""
+class Footage(Record, frozen=True, kw_only=True):
+    """What whole and torn segments have in common. `sha256` and `bytes` are of the sealed file, as any tool sees it."""
 
     camera: str
     segment: str
@@ -57,23 +57,12 @@ class SegmentRecord(Record, frozen=True, kw_only=True, tag="segment"):
     source_has_sound: bool
 
 
-class TornRecord(Record, frozen=True, kw_only=True, tag="torn"):
+class SegmentRecord(Footage, frozen=True, kw_only=True, tag="segment"):
+    """A sealed segment; `end_us` is where the next one begins."""
+
+
+class TornRecord(Footage, frozen=True, kw_only=True, tag="torn"):
     """A segment cut off by a crash: its prefix opens; `end_us` is the last instant known to be on disk."""
-
-    camera: str
-    segment: str
-    management_number: str
-    purpose: str
-    start_us: int
-    end_us: int
-    frames: int
-    bytes: int
-    sha256: str
-    recipient: str
-    codec: str
-    width: int
-    height: int
-    source_has_sound: bool
 
 
 class GapRecord(Record, frozen=True, kw_only=True, tag="gap"):
