@@ -7,10 +7,20 @@ import pytest
 
 from agent.bell.outbox import KEEP_DAMAGED, KEEP_ROWS, Outbox, OutboxError
 from agent.clock import SimulatedClock
-from agent.contract.messages import Alarm, AlarmReceipt, AlarmUpdate, ClockState
+from agent.contract.messages import Alarm, AlarmReceipt, AlarmUpdate, ClockState, encode
 
 CLOCK_STATE = ClockState(synced=True, source="ntp", error_us=1)
 DAY_US = 86_400_000_000
+VERSION_1 = """
+CREATE TABLE alarm (seq INTEGER PRIMARY KEY, alarm_id TEXT NOT NULL UNIQUE, incident_id TEXT NOT NULL,
+    press_number INTEGER NOT NULL, pressed_at_us INTEGER NOT NULL, payload BLOB NOT NULL,
+    committed_at_us INTEGER) STRICT;
+CREATE INDEX alarm_waiting ON alarm (seq) WHERE committed_at_us IS NULL;
+CREATE TABLE incident (incident_id TEXT PRIMARY KEY, state TEXT NOT NULL, at_us INTEGER NOT NULL,
+    by_whom TEXT NOT NULL, reason TEXT NOT NULL) STRICT;
+PRAGMA application_id = 0x62656C6C;
+PRAGMA user_version = 1;
+"""
 
 
 @pytest.fixture
@@ -174,6 +184,21 @@ def test_a_database_of_a_newer_version_is_kept_aside(outbox, clock):
     with sqlite3.connect(outbox.damaged) as kept:
         assert kept.execute("SELECT count(*) FROM alarm").fetchone() == (1,)
     kept.close()
+
+
+def test_a_database_of_version_1_goes_on_with_what_it_holds(outbox, clock):
+    """Before modes and inspections: alarm and incident were two statements, without a trigger."""
+    outbox._path.parent.mkdir(parents=True)
+    with sqlite3.connect(outbox._path) as old:
+        old.executescript(VERSION_1)
+        old.execute("INSERT INTO alarm VALUES (1, 'a1', 'i1', 1, 5, ?, NULL)", (encode(alarm(1, clock)),))
+        old.execute("INSERT INTO incident VALUES ('i1', 'answered', 5, 'kim', '')")
+    old.close()
+    state = outbox.load("pole-1", 0.0)
+    assert (waiting(state), state.word, outbox.damaged) == (["a1"], "answered", None)
+    outbox.add(alarm(2, clock, "i2"))
+    assert again(outbox, clock).incident_id == "i2"
+    outbox.write_check()
 
 
 def test_damaged_databases_do_not_fill_the_disk(outbox, clock):
