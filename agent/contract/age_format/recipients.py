@@ -10,7 +10,7 @@ Sources: C2SP age.md, "X25519 recipient stanza", "scrypt recipient stanza", "mlk
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
@@ -112,12 +112,7 @@ class X25519Identity:
 
     def unwrap(self, stanzas: Sequence[Stanza]) -> bytes | None:
         """Try every X25519 stanza."""
-        for stanza in stanzas:
-            if stanza.type == "X25519":
-                file_key = self._unwrap_one(stanza)
-                if file_key is not None:
-                    return file_key
-        return None
+        return _first_file_key(stanzas, "X25519", self._unwrap_one)
 
     def _unwrap_one(self, stanza: Stanza) -> bytes | None:
         (share,) = _arguments(stanza, 1)
@@ -177,12 +172,7 @@ class HybridIdentity:
 
     def unwrap(self, stanzas: Sequence[Stanza]) -> bytes | None:
         """Try every hybrid stanza."""
-        for stanza in stanzas:
-            if stanza.type == "mlkem768x25519":
-                file_key = self._unwrap_one(stanza)
-                if file_key is not None:
-                    return file_key
-        return None
+        return _first_file_key(stanzas, "mlkem768x25519", self._unwrap_one)
 
     def _unwrap_one(self, stanza: Stanza) -> bytes | None:
         (share,) = _arguments(stanza, 1)
@@ -226,6 +216,12 @@ def check_scrypt_alone(stanzas: Sequence[Stanza]) -> None:
     """Raise HeaderError when a passphrase stanza stands beside another: the file would lie about who can open it."""
     if len(stanzas) > 1 and any(stanza.type == "scrypt" for stanza in stanzas):
         raise HeaderError("header mixes a passphrase with other recipients")
+
+
+def _first_file_key(stanzas: Sequence[Stanza], kind: str, unwrap_one: Callable[[Stanza], bytes | None]) -> bytes | None:
+    """Return what the first stanza of this kind that opens gives."""
+    keys = (unwrap_one(stanza) for stanza in stanzas if stanza.type == kind)
+    return next((key for key in keys if key is not None), None)
 
 
 def _arguments(stanza: Stanza, count: int) -> tuple[str, ...]:
