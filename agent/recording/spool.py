@@ -20,7 +20,7 @@ from typing import Any, Literal, NamedTuple, TypeVar
 from agent.clock import Clock
 from agent.clock_sync import read_clock_state
 from agent.config import SpoolConfig
-from agent.contract.messages import SpoolReading
+from agent.contract.messages import ClockState, SpoolReading
 from agent.contract.records import AnyRecord, DeletionRecord, SegmentRecord, TornRecord
 from agent.errors import SpoolError, SpoolFullError
 from agent.recording.journal import Progress, SegmentHeader
@@ -85,8 +85,16 @@ class Spool:
         SpoolError: the directory cannot be made or written, or holds the index of another version.
     """
 
-    def __init__(self, config: SpoolConfig, pole: str, clock: Clock, step: Step = no_step) -> None:
+    def __init__(
+        self,
+        config: SpoolConfig,
+        pole: str,
+        clock: Clock,
+        step: Step = no_step,
+        clock_state: Callable[[], ClockState] = read_clock_state,
+    ) -> None:
         self._config = config
+        self._clock_state = clock_state
         self._pole = pole
         self._clock = clock
         self._step = step
@@ -162,7 +170,7 @@ class Spool:
 
     def stamp(self) -> dict[str, Any]:
         """Return the fields that every record of now begins with."""
-        return {"pole": self._pole, "written_at_us": self._clock.utc_us(), "clock": read_clock_state()}
+        return {"pole": self._pole, "written_at_us": self._clock.utc_us(), "clock": self._clock_state()}
 
     def describe(self, segment: str, header: SegmentHeader, last: Progress, sha256: str) -> SegmentRecord:
         """Return the record of a whole segment (for `OpenSegment`)."""
@@ -228,10 +236,17 @@ class Spool:
         rows = self._index.select("state=? ORDER BY start_us LIMIT ?", RECEIPTED, limit)
         return [row.segment for row in rows]
 
-    def expire(self, before_us: int) -> list[DeletionRecord]:
-        """Remove every segment that ended before `before_us`, whatever its state, and forget old sent records."""
-        old = self._index.select("end_us<? ORDER BY end_us", before_us)
-        gone = [self._remove(row.segment, "expired") for row in old]
+    def sight(self, now_us: int) -> None:
+        """Note that everything here existed at `now_us`, a UTC that is trusted; its age counts from there."""
+        self._commit(lambda: self._index.sight(now_us))
+
+    def expire(self, before_us: int, limit: int = EVICT_BATCH) -> list[DeletionRecord]:
+        """Remove up to `limit` segments that are older than `before_us` for certain, whatever their state.
+
+        The stamps of a clock that was not in step prove nothing: a pole that boots in the past after weeks without
+        power would lose what it has just recorded. Such a segment's age counts from its first `sight`.
+        """
+        gone = [self._remove(row.segment, "expired") for row in self._index.expirable(before_us, limit)]
         self._commit(lambda: self._index.forget_records(before_us))
         return [record for record in gone if record is not None]
 

@@ -43,8 +43,13 @@ CREATE TABLE IF NOT EXISTS camera (
     boot_id TEXT NOT NULL, clean INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS tally (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 """
-_LOG = "CREATE TABLE IF NOT EXISTS log (id TEXT NOT NULL) STRICT"
+_ADDED = """
+CREATE TABLE IF NOT EXISTS log (id TEXT NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS sighting (idx INTEGER NOT NULL, at_us INTEGER NOT NULL) STRICT;
+CREATE INDEX IF NOT EXISTS segment_record ON segment (record_idx);
+"""
 LOG_ID_BYTES = 16
+SIGHTING_EVERY_US = 3_600_000_000
 
 TALLIES = (
     "sealed",
@@ -280,27 +285,55 @@ class SpoolIndex:
         """Return every tally by name."""
         return {name: int(value) for name, value in self.rows("SELECT name, value FROM tally")}
 
-    def forget_records(self, before_us: int) -> None:
-        """Forget acknowledged records of the time before `before_us`, oldest first; never one that a row needs,
-        and never the last one, from which the numbering goes on."""
+    # -- age --------------------------------------------------------------------------------------------------
+
+    def sight(self, now_us: int) -> None:
+        """Note, at most once an hour, that every record up to now existed at the trusted UTC `now_us`."""
         with self.transaction():
+            last = self.rows("SELECT at_us FROM sighting ORDER BY rowid DESC LIMIT 1")
+            if not last or abs(now_us - int(last[0][0])) >= SIGHTING_EVERY_US:
+                self._db.execute("INSERT INTO sighting SELECT coalesce(max(idx), -1), ? FROM record", (now_us,))
+
+    def expirable(self, before_us: int, limit: int) -> list[SegmentRow]:
+        """Return up to `limit` rows that are older than `before_us` for certain, whatever the pole's clock was then.
+
+        Certain is a sighting before `before_us`, or a record written before it by a clock that was in step.
+        """
+        seen = self.select("record_idx<=? ORDER BY record_idx LIMIT ?", self._sighted_before(before_us), limit)
+        return seen or self.select(
+            "end_us<? AND (SELECT json_extract(CAST(body AS TEXT), '$.clock.synced')"
+            " AND json_extract(CAST(body AS TEXT), '$.written_at_us')<? FROM record WHERE idx=record_idx)"
+            " ORDER BY end_us LIMIT ?",
+            before_us,
+            before_us,
+            limit,
+        )
+
+    def forget_records(self, before_us: int) -> None:
+        """Forget acknowledged records that were sighted before `before_us`; never one that a row needs, and never the
+        last one, from which the numbering goes on."""
+        with self.transaction():
+            seen = self._sighted_before(before_us)
             self._db.execute(
-                "DELETE FROM record WHERE idx < ? AND idx <= (SELECT max(idx) FROM record WHERE end_us < ?)"
+                "DELETE FROM record WHERE idx < ? AND idx <= ?"
                 " AND idx < (SELECT coalesce(min(record_idx), 9e18) FROM segment)"
                 " AND idx < (SELECT max(idx) FROM record)",
-                (self.tallies()["records_acknowledged"], before_us),
+                (self.tallies()["records_acknowledged"], seen),
             )
+            self._db.execute("DELETE FROM sighting WHERE at_us < ? AND idx < ?", (before_us, seen))
+
+    def _sighted_before(self, before_us: int) -> int:
+        return int(self.rows("SELECT coalesce(max(idx), -1) FROM sighting WHERE at_us < ?", before_us)[0][0])
 
     def _create(self) -> None:
         version = int(self.rows("PRAGMA user_version")[0][0])
         if version not in (0, SCHEMA_VERSION):
             raise SpoolError(f"the spool's index has version {version}, this program reads {SCHEMA_VERSION}")
-        self._db.execute(_LOG)
+        for statement in f"{_SCHEMA};{_ADDED}".split(";"):
+            self._db.execute(statement)
         if version == SCHEMA_VERSION:
             return
         self._db.execute("INSERT INTO log VALUES (?)", (secrets.token_hex(LOG_ID_BYTES),))
-        for statement in _SCHEMA.split(";"):
-            self._db.execute(statement)
         self._db.executemany("INSERT OR IGNORE INTO tally VALUES (?,0)", [(name,) for name in TALLIES])
         self._db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
 

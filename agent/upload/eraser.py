@@ -3,6 +3,7 @@
 Rules:
 * a stored receipt whose file still lies here is deleted first: a crash between both steps loses nothing;
 * the decision what is too old is pure and in `agent.upload.retention`; this worker only looks at the clocks;
+* whenever a time is trusted the spool notes what exists: a wrong clock's stamps cannot make footage look old;
 * footage that leaves without a receipt is a fault for a day: somebody must learn why the link was down so long.
 """
 
@@ -14,7 +15,7 @@ from agent.errors import SpoolError
 from agent.fault_board import FaultBoard
 from agent.recording.spool import Spool
 from agent.supervise import WorkerContext
-from agent.upload.retention import DAY_S, ClockHistory, expire_before_us
+from agent.upload.retention import DAY_S, ClockHistory, expire_before_us, retention_us
 
 log = logging.getLogger(__name__)
 
@@ -63,14 +64,19 @@ class Eraser:
         for segment in finished:
             self._spool.delete_receipted(segment)
             pulse()
-        return len(finished) + self._expire()
+        return len(finished) + self._expire(pulse)
 
-    def _expire(self) -> int:
+    def _expire(self, pulse: Callable[[], object]) -> int:
         now_s = self._clock.mono_s()
         self._history = self._history.look(self._clock.utc_us(), now_s, synced=self._synced())
         before_us = expire_before_us(self._history, self._retention_days, self._center_utc_us())
-        gone = [] if before_us is None else self._spool.expire(before_us)
-        unsent = [record.segment for record in gone if record.ground == "expired" and not record.receipt_sha256]
+        gone, unsent = 0, []
+        if before_us is not None:
+            self._spool.sight(before_us + retention_us(self._retention_days))
+            while removed := self._spool.expire(before_us):
+                pulse()
+                gone += len(removed)
+                unsent += [one.segment for one in removed if one.ground == "expired" and not one.receipt_sha256]
         if unsent:
             self._unsent_mono_s = now_s
             text = f"{len(unsent)} segment(s) reached {self._retention_days} days unsent and were removed"
@@ -79,4 +85,4 @@ class Eraser:
         elif self._unsent_mono_s is not None and now_s - self._unsent_mono_s > DAY_S:
             self._faults.clear(UNSENT)
             self._unsent_mono_s = None
-        return len(gone)
+        return gone

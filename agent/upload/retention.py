@@ -41,18 +41,22 @@ class ClockHistory:
         return replace(self, utc_us=utc_us, mono_s=mono_s, synced_since_mono_s=since if synced else None)
 
 
+def retention_us(retention_days: int) -> int:
+    """Return the retention in microseconds."""
+    return round(retention_days * DAY_S) * SECOND_US
+
+
 def expire_before_us(history: ClockHistory, retention_days: int, center_utc_us: int | None) -> int | None:
     """Return the UTC before which footage must be gone, or None when no time can be trusted.
 
     `center_utc_us` is what the center's last authenticated answer says of now, or None.
     """
-    retention_us = round(retention_days * DAY_S) * SECOND_US
     trusted = [] if center_utc_us is None else [center_utc_us]
     synced_since = history.synced_since_mono_s
     if synced_since is not None and history.mono_s - synced_since >= SETTLE_S:
         trusted.append(history.utc_us)
     if trusted:
-        return min(trusted) - retention_us
+        return min(trusted) - retention_us(retention_days)
     if history.mono_s - history.steady_since_mono_s >= retention_days * DAY_S:
-        return history.utc_us - retention_us
+        return history.utc_us - retention_us(retention_days)
     return None

@@ -21,6 +21,7 @@ import httpx
 from agent.clock import Clock, SystemClock
 from agent.config import CenterConfig, PoleConfig, SpoolConfig
 from agent.contract.age_format import AgeWriter, generate_identity, parse_recipient, recipient_id
+from agent.contract.messages import ClockState
 from agent.contract.records import SegmentRecord, TornRecord
 from agent.contract.signed_note import NoteSigner
 from agent.recording.journal import SegmentHeader
@@ -171,11 +172,15 @@ class PoleSide:
         self.clock = clock or SystemClock()
         self.config = SpoolConfig(dir=directory / "spool", max_bytes=1 << 32, min_free_bytes=0)
         self.pole = PoleConfig(id=POLE, zone="zone-1", policy="osan", retention_days=30)
-        self.spool = Spool(self.config, POLE, self.clock)
+        self.clock_synced = True
+        self.spool = Spool(self.config, POLE, self.clock, clock_state=self._clock_state)
         self.camera = camera
         self.secret, self.recipient = generate_identity()
         self._next_us = start_us
         self.spool.start_camera(camera, start_us)
+
+    def _clock_state(self) -> ClockState:
+        return ClockState(synced=self.clock_synced, source="ntp" if self.clock_synced else "free-running", error_us=10)
 
     def seal(self, size: int = 100_000, recipient: str = "") -> SegmentRecord:
         """Seal one segment of `size` clear bytes, ten seconds after the last one."""

@@ -9,6 +9,7 @@ import pytest
 
 from agent.clock import SimulatedClock
 from agent.config import SpoolConfig
+from agent.contract.messages import ClockState
 from agent.contract.records import DeletionRecord, GapRecord, SegmentRecord, TornRecord, decode_record
 from agent.errors import SpoolError, SpoolFullError
 from agent.recording.journal import SegmentHeader
@@ -30,7 +31,8 @@ class Bench:
         self.spool = self.reopen()
 
     def reopen(self) -> Spool:
-        self.spool = Spool(self.config, "p1", self.clock)
+        state = ClockState(synced=True, source="ntp", error_us=10)
+        self.spool = Spool(self.config, "p1", self.clock, clock_state=lambda: state)
         self.spool.start_camera(CAMERA, self.start_us)
         return self.spool
 
@@ -169,9 +171,12 @@ def test_rather_no_recording_than_no_evidence(tmp_path: Path) -> None:
 
 
 def test_retention_removes_everything_older_and_forgets_only_sent_records(bench: Bench) -> None:
-    for _ in range(4):
+    for _ in range(3):
         bench.seal()
+    bench.spool.sight(bench.start_us)
+    bench.seal()
     bench.spool.acknowledge_records(2)
+    assert bench.spool.expire(bench.start_us) == []
     gone = bench.spool.expire(bench.start_us + 3 * SEGMENT_US + 1)
     assert [record.ground for record in gone] == ["expired"] * 3
     assert [index for index, _ in bench.spool.records_after(0, 20)] == [2, 3, 4, 5, 6]

@@ -1,5 +1,6 @@
 """What leaves the pole when its time is over, and what a crash left half deleted (agent.upload.eraser)."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,52 @@ def test_an_unsynchronised_pole_deletes_nothing_but_by_the_centers_time(bench: B
     bench.center_us = START_US + round(31 * DAY_S) * 1_000_000
     bench.pass_time(60)
     assert not bench.pole.path(record).exists()
+
+
+def days_later_us(days: float) -> int:
+    return START_US + round(days * DAY_S) * 1_000_000
+
+
+def test_footage_stamped_by_a_clock_that_was_behind_is_not_deleted_when_the_time_is_known(bench: Bench):
+    """Power gone for 40 days, no RTC: the pole records in the past until the link tells it what time it is."""
+    bench.synced = bench.pole.clock_synced = False
+    record = bench.pole.seal()
+    bench.center_us = days_later_us(40)
+    bench.pass_time(60)
+    assert bench.pole.path(record).exists() and bench.codes() == []
+
+
+def test_such_footage_leaves_when_the_retention_has_passed_since_the_time_was_known(bench: Bench):
+    bench.synced = bench.pole.clock_synced = False
+    record = bench.pole.seal()
+    bench.center_us = days_later_us(40)
+    bench.pass_time(60)
+    bench.center_us = days_later_us(69.9)
+    bench.pass_time(60)
+    assert bench.pole.path(record).exists()
+    bench.center_us = days_later_us(70.1)
+    bench.pass_time(60)
+    assert not bench.pole.path(record).exists()
+
+
+def test_footage_stamped_by_a_clock_that_was_ahead_leaves_in_time_too(bench: Bench):
+    bench.synced = bench.pole.clock_synced = False
+    record = bench.pole.seal()
+    bench.center_us = days_later_us(-300)
+    bench.pass_time(60)
+    bench.center_us = days_later_us(-269)
+    bench.pass_time(60)
+    assert not bench.pole.path(record).exists()
+
+
+def test_a_spool_that_is_due_as_a_whole_is_erased_in_pieces_with_a_pulse_between(bench: Bench):
+    for _ in range(3):
+        bench.pole.seal(1000)
+    bench.center_us = days_later_us(31)
+    pulses: list[int] = []
+    bench.eraser._spool.expire = partial(bench.pole.spool.expire, limit=1)
+    assert bench.eraser.run_once(lambda: pulses.append(1)) == 3
+    assert len(pulses) == 3
 
 
 def test_a_deletion_that_a_crash_left_half_done_is_finished(bench: Bench):
