@@ -13,9 +13,9 @@ from datetime import date, timedelta
 from center.store.answer_times import GOAL_S, GOAL_SHARE, DayAnswerTimes
 
 WIDTH = 1000.0
-HEIGHT = 180.0
+HEIGHT = 270.0
 MOST_S = 120.0
-TIME_TICKS_S = (5, 10, 30, 60, 120)
+TIME_TICKS_S = (0, 10, 30, 60, 120)
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def chart(days: Sequence[DayAnswerTimes], first: date, last: date) -> Chart:
     known = {day.day: day for day in days}
     total = max(1, (last - first).days + 1)
     step = WIDTH / total
-    every = max(1, math.ceil(total / 8))
+    every = max(1, math.ceil(total / 6))
     columns = tuple(
         _column(first + timedelta(days=number), known, number * step, step, labelled=(total - 1 - number) % every == 0)
         for number in range(total)

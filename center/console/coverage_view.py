@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 from agent.contract.faults import FAULTS
 from center.console.catalogue import Catalogue
-from center.store.inspections import Coverage, KindCoverage, PoleCoverage, fault_code
+from center.store.inspections import CLOCK_POINT, Coverage, KindCoverage, PoleCoverage, fault_code
 
 MARKS = {"proved": "ok", "failed": "critical", "none": "unknown"}
+CLOCK_FAULT = "clock-unsynced"  # a clock of its own fault: the bell works, its times are in doubt
 ORDER = {"failed": 0, "none": 1, "proved": 2}
 
 
@@ -58,7 +59,7 @@ def kind_view(kind: KindCoverage) -> KindView:
 
 def point_view(name: str, times: int, words: Catalogue, poles: int = 1) -> PointView:
     """Return a failed point in the visitor's language."""
-    fault = FAULTS.get(fault_code(name))
+    fault = FAULTS.get(CLOCK_FAULT if name == CLOCK_POINT else fault_code(name))
     if fault is None:
         return PointView(name, name, "", times, poles)
     korean = words.language == "ko"

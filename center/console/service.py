@@ -61,6 +61,7 @@ class Console:
     feed: Feed
     store: Store
     link: EntryLink | None
+    sessions: Sessions
 
 
 def listen_of(config: CenterConfig) -> Listen:
@@ -84,9 +85,11 @@ def build_console(config: CenterConfig, on_failure: Callable[[], None], port: in
     host = "127.0.0.1" if listen.host == "localhost" else listen.host
     base_url = f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
     link = EntryLink(config.state_dir, base_url) if listen.is_local else None
-    gate = Gate(Sessions(), load_catalogues())
+    sessions = Sessions()
+    gate = Gate(sessions, load_catalogues())
     renderer = Renderer(config.console.simulation)
-    return Console(build_app(gate, renderer, _routes(config, gate, renderer, store, feed, link)), feed, store, link)
+    app = build_app(gate, renderer, _routes(config, gate, renderer, store, feed, link))
+    return Console(app, feed, store, link, sessions)
 
 
 def _routes(

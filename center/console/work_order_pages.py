@@ -108,7 +108,8 @@ class WorkOrderPages:
             raise HTTPException(404, f"a work order knows {', '.join(STEPS)}")
         if not visit.session.by_certificate:
             raise HTTPException(403, visit.words.text("order.needs_certificate"))
-        operation, args = step
+        operation, fixed = step
+        args = {**fixed, "work_order": order.work_order} if operation == "bell-test" else fixed
         reason = f"{order.work_order}: {visit.words.text('order.command_reason')}"
         wanted = Order(order.pole, operation, args, reason, self._nonce(order, operation, visit.session.officer))
         try:

@@ -9,7 +9,9 @@ from selenium.common.exceptions import StaleElementReferenceException
 from support import browser as chromium
 from support.browser import Browser, open_browser
 from support.certificates import CertificateShop, certificates  # noqa: F401
-from support.console_stage import POLE, ConsoleStage, moving_picture
+from support.console_stage import POLE, ConsoleStage, moving_picture, utc_us
+
+from center.store.korean_day import day_of
 
 pytestmark = [
     pytest.mark.skipif(bool(chromium.missing()), reason=chromium.missing() or "-"),
@@ -73,7 +75,8 @@ def desk(stage: ConsoleStage, window: Browser) -> Browser:
 
 
 def cards(browser: Browser, state: str) -> int:
-    return len(browser.all(f'.incident[data-state="{state}"]'))
+    """Count the cards of a state; `open` is every card that nobody has answered, seen or not."""
+    return len(browser.all(".incident.waiting" if state == "open" else f'.incident[data-state="{state}"]'))
 
 
 def same_page(browser: Browser) -> object:
@@ -114,7 +117,7 @@ def test_an_alarm_appears_without_a_reload_and_is_answered_and_closed(stage: Con
 
 def test_a_half_filled_form_survives_another_alarm(stage: ConsoleStage, desk: Browser) -> None:
     stage.press("first", ago_s=30)
-    stage.store.alarms.answer("first", "lee")
+    stage.store.alarms.answer("first", "김하늘")
     desk.wait(lambda: cards(desk, "answered") == 1, "the answered card")
     desk.click('.incident-close label:has(input[value="prank"])')
     stage.press("second")
@@ -227,6 +230,12 @@ def pages_of(stage: ConsoleStage) -> list[str]:
     stage.gap(900, 300, "source")
     stage.segment(300, torn=True)
     segment = stage.segment(100, clear=b"picture")
+    stage.climb("open", "second", "wall")
+    stage.press_test(ago_s=5)
+    stage.inspect("self-test", {"line": "pass", "x" * 60: "fail"})
+    stage.store.quarantine.add(POLE, "ps/v1/" + "p" * 60 + "/up/alarm", "not readable " + "e" * 120, b"{")
+    stage.audit(POLE, "refused", "b" * 64, code="signature", detail="d" * 100)
+    order = stage.store.work_orders.create(POLE, day_of(utc_us()), "담당자" * 20).work_order
     return [
         "/",
         "/poles",
@@ -234,6 +243,13 @@ def pages_of(stage: ConsoleStage) -> list[str]:
         f"/poles/{POLE}?window=day",
         f"/recordings/{segment}",
         "/ledger",
+        "/incidents/open",
+        "/incidents/taken",
+        "/wall",
+        "/bells",
+        f"/work-orders/{order}",
+        "/statistics",
+        "/security",
         "/nowhere",
     ]
 

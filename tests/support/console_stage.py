@@ -13,36 +13,47 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import httpx
 
 from agent.contract.age_format import AgeWriter, parse_recipient
 from agent.contract.messages import (
     Alarm,
+    AuditPhase,
     BellReading,
     CameraReading,
     ClockState,
+    CommandAudit,
     CpuReading,
     DiskReading,
     Fault,
     Heartbeat,
+    Inspection,
+    InspectionPoint,
     MemoryReading,
     SpoolReading,
     UploadReading,
     encode,
 )
 from agent.contract.records import GapCause, GapRecord, SegmentRecord, TornRecord, encode_record
+from center.commands.key_folder import KeyFolder
 from center.config import BrokerConfig, CenterConfig, ConsoleConfig, CustodianConfig, IngestConfig, ReceiptConfig
 from center.console.service import ConsoleProcess
 from center.custodian.keyring import Keyring
 from center.custodian.recipients import RecipientRow
 from center.store import IncidentRow, Store, StoredObject
+from center.store.escalations import Step
 from support.certificates import CertificateShop
 from support.video import make_clip
 
 CLOCK = ClockState(synced=True, source="ntp", error_us=1800)
 SECOND_US = 1_000_000
 POLE = "gangseo-0142"
+
+Mode = Literal["normal", "test", "maintenance"]
+InspectionKind = Literal["self-test", "press-test"]
+PointResult = Literal["pass", "fail", "not-fitted"]
 
 
 def utc_us() -> int:
@@ -126,10 +137,31 @@ class ConsoleStage:
     # --- what poles send ------------------------------------------------------------------------------------
 
     def press(
-        self, incident: str = "inc-1", pole: str = POLE, ago_s: float = 0, number: int = 1, simulated: bool = False
+        self,
+        incident: str = "inc-1",
+        pole: str = POLE,
+        ago_s: float = 0,
+        number: int = 1,
+        simulated: bool = False,
+        previous: str = "",
+        mode: Mode = "normal",
     ) -> IncidentRow:
         """Commit one press as the alarms process does."""
-        alarm = Alarm(
+        alarm = self._alarm(incident, pole, ago_s, number, simulated=simulated, previous=previous, mode=mode)
+        self.store.alarms.commit(alarm, encode(alarm))
+        row = self.store.alarms.get(incident)
+        assert row is not None
+        return row
+
+    def press_test(self, incident: str = "test-1", pole: str = POLE, ago_s: float = 0) -> None:
+        """Commit one press in test mode."""
+        alarm = self._alarm(incident, pole, ago_s, 1, simulated=False, previous="", mode="test")
+        self.store.alarms.commit_test(alarm, encode(alarm))
+
+    def _alarm(
+        self, incident: str, pole: str, ago_s: float, number: int, *, simulated: bool, previous: str, mode: Mode
+    ) -> Alarm:
+        return Alarm(
             alarm_id=f"{incident}.{number}",
             incident_id=incident,
             press_number=number,
@@ -138,11 +170,61 @@ class ConsoleStage:
             clock=CLOCK,
             line="pressed",
             simulated=simulated,
+            mode=mode,
+            previous_incident_id=previous,
         )
-        self.store.alarms.commit(alarm, encode(alarm))
-        row = self.store.alarms.get(incident)
-        assert row is not None
-        return row
+
+    def inspect(
+        self, kind: InspectionKind, points: dict[str, PointResult], pole: str = POLE, ago_s: float = 0, order: str = ""
+    ) -> None:
+        """Take one inspection as the alarms process does; `points` are name -> result."""
+        self._counter += 1
+        finished_us = utc_us() - round(ago_s * SECOND_US)
+        message = Inspection(
+            inspection_id=f"i-{pole}-{self._counter}",
+            pole=pole,
+            kind=kind,
+            started_at_us=finished_us - 4 * SECOND_US,
+            finished_at_us=finished_us,
+            clock=CLOCK,
+            points=[InspectionPoint(name=name, result=result) for name, result in points.items()],
+            work_order=order,
+        )
+        self.store.inspections.add(message, encode(message))
+
+    def climb(self, incident: str, *steps: Step) -> None:
+        """Raise steps of the escalation as its worker does."""
+        call = next(call for call in self.store.escalations.waiting() if call.incident_id == incident)
+        self.store.escalations.raise_steps([(call, step, self.center_us()) for step in steps])
+
+    def give_key(self, officer: str, role: str = "crew") -> KeyFolder:
+        """Give an officer a command key in the folder that the console reads."""
+        folder = KeyFolder(self.config.custodian.key_dir.parent / "command-keys")
+        if not folder.set_file.exists():
+            folder.create()
+        folder.add(officer, role)
+        return folder
+
+    def audit(self, pole: str, phase: AuditPhase, digest: str, **fields: str) -> None:
+        """Take one row of a pole's book of commands."""
+        self._counter += 1
+        row = CommandAudit(
+            audit_id=f"a-{self._counter}",
+            pole=pole,
+            at_us=utc_us(),
+            clock=CLOCK,
+            phase=phase,
+            payload_sha256=digest,
+            **fields,  # type: ignore[arg-type]
+        )
+        self.store.commands.audit(row, encode(row))
+
+    def trust(self) -> None:
+        """Let every session by link count as one by certificate: a browser without a screen has none to show."""
+        assert self.process is not None
+        sessions = self.process.console.sessions
+        for session in list(sessions._sessions.values()):
+            sessions._sessions[session.id] = replace(session, by_certificate=True)
 
     def another_press(self) -> None:
         """Press once more."""
@@ -154,6 +236,8 @@ class ConsoleStage:
         pole: str = POLE,
         faults: tuple[tuple[str, str, str], ...] = (),
         cameras: tuple[str, ...] = ("front", "back"),
+        mode: Mode = "normal",
+        mode_until_us: int | None = None,
     ) -> None:
         """Take one heartbeat; `faults` are (code, subject, detail)."""
         message = Heartbeat(
@@ -178,6 +262,8 @@ class ConsoleStage:
                 center_beat_age_s=3.2,
                 last_puback_age_s=412,
                 last_press_to_receipt_ms=2.7,
+                mode=mode,
+                mode_until_us=mode_until_us,
             ),
             cameras={camera: self._camera(camera, faults) for camera in cameras},
             faults=[

@@ -30,7 +30,7 @@
   // A card is exchanged part by part: what did not change stays in place, so that a button under the pointer, the focus
   // and a half-typed text survive whatever else happens to the incident meanwhile.
   const made = new WeakMap();
-  const still = (node) => node.innerHTML.replace(/(<(?:time|b)[^>]*(?:datetime|data-timer-us)[^>]*>)[^<]*/g, "$1").replace(/ disabled(="")?/g, "");
+  const still = (node) => node.innerHTML.replace(/(<(?:time|b)[^>]*(?:datetime|data-timer-us)[^>]*>)[^<]*/g, "$1").replace(/ data-busy="1"/g, "");
   const remember = (root) => { for (const part of root.querySelectorAll("[data-part]")) if (!made.has(part)) made.set(part, still(part)); };
   const patch = (old, fresh) => {
     const parts = new Map([...old.querySelectorAll("[data-part]")].map((part) => [part.dataset.part, part]));
@@ -75,12 +75,13 @@
   };
   const eye = new IntersectionObserver((entries) => {
     for (const { target, isIntersecting } of entries) {
-      clearTimeout(seeing.get(target));
-      seeing.delete(target);
-      if (isIntersecting && !document.hidden && target.dataset.state === "open") seeing.set(target, setTimeout(() => saw(target), 1000));
+      const card = target.closest("[data-seen-url]");
+      clearTimeout(seeing.get(card));
+      seeing.delete(card);
+      if (isIntersecting && !document.hidden && card?.dataset.state === "open") seeing.set(card, setTimeout(() => saw(card), 1000));
     }
-  }, { threshold: 0.3 });
-  const watch = (root) => { for (const card of root.querySelectorAll("[data-seen-url]")) { eye.unobserve(card); if (card.dataset.state === "open") eye.observe(card); } };
+  }, { threshold: 0.6 });
+  const watch = (root) => { for (const head of root.querySelectorAll('[data-seen-url][data-state="open"] [data-part="head"]')) { eye.unobserve(head); eye.observe(head); } };
   const shown = new WeakMap();
   const exchange = (region, fresh) => {
     if (fresh.querySelector("[data-key]")) { keyed(region, fresh); return; }
@@ -164,7 +165,7 @@
   };
   const ring = () => { if (running()) { note(880, audio.currentTime, 0.28); note(660, audio.currentTime + 0.3, 0.4); } };
   const tone = () => {
-    const counts = document.querySelector("#strip [data-waiting]")?.dataset || {};
+    const counts = document.querySelector("[data-waiting]")?.dataset || {};
     const count = Number(counts.waiting || 0);
     const waiting = Number(counts[{ second: "second", wall: "wall" }[role] || "waiting"] || 0) > 0;
     document.title = (count ? `(${count}) ` : "") + title;
@@ -216,15 +217,15 @@
     const form = event.target;
     if (!form.matches("[data-async]")) return;
     event.preventDefault();
-    const press = event.submitter;
-    if (press) press.disabled = true;
+    if (form.dataset.busy) return; // pressed twice; a disabled button would lose the focus
+    form.dataset.busy = "1";
     try {
       const answer = await fetch(form.action, { method: "POST", body: new URLSearchParams(new FormData(form)), headers: { "X-Fragment": "1" } });
       const told = answer.status === 409 || answer.status === 403 ? (await answer.json().catch(() => 0)).detail : "";
       complain(answer.ok ? "" : told || texts.failText);
       regions().forEach(refresh);
     } catch { complain(texts.failText); }
-    if (press) press.disabled = false;
+    delete form.dataset.busy;
   });
 
   for (const region of regions()) {
