@@ -4,6 +4,7 @@
     ├── OffsetConflictError              our offset is not the server's; ask for it again
     ├── UploadGoneError                  the server no longer knows this upload; create it again
     ├── CenterFullError                  the center's store has no room; nothing is lost, we wait
+    ├── CenterFailedError                it answered, and could not do it: the records' failure is not the segments'
     └── LinkRefusedError                 it was reached and refused the pole: the fault concerns every segment
         └── SegmentRefusedError          it refused this one segment: the others go on
             ├── UnknownRecipientError    no key at the center opens it
@@ -31,6 +32,10 @@ class CenterFullError(LinkError):
     """The center's store is full (507)."""
 
     fault: ClassVar[str] = "center-store-full"
+
+
+class CenterFailedError(LinkError):
+    """The center answered with an error of its own (5xx), or one that we do not know."""
 
 
 class SegmentRefusedError(LinkRefusedError):

@@ -26,6 +26,7 @@ from agent.clock import Clock
 from agent.config import CenterConfig
 from agent.errors import LinkError, LinkRefusedError
 from agent.upload.link import (
+    CenterFailedError,
     CenterFullError,
     DigestMismatchError,
     OffsetConflictError,
@@ -46,6 +47,7 @@ SECOND_US = 1_000_000
 _BY_CODE: Mapping[str, type[LinkError]] = {
     "unknown-recipient": UnknownRecipientError,
     "digest-mismatch": DigestMismatchError,
+    "bad-request": SegmentRefusedError,
     "record-invalid": SegmentRefusedError,
     "segment-conflict": SegmentRefusedError,
     "not-age": SegmentRefusedError,
@@ -59,6 +61,7 @@ _BY_CODE: Mapping[str, type[LinkError]] = {
     "no-such-upload": UploadGoneError,
 }
 _BY_STATUS: Mapping[int, type[LinkError]] = {
+    400: SegmentRefusedError,
     401: LinkRefusedError,
     403: LinkRefusedError,
     404: UploadGoneError,
@@ -304,6 +307,6 @@ def _refusal(method: str, path: str, answer: Answer) -> LinkError:
     with suppress(ValueError):
         read = json.loads(answer.body)
         problem = read if isinstance(read, dict) else {}
-    kind = _BY_CODE.get(str(problem.get("code", "")), _BY_STATUS.get(answer.status, LinkError))
+    kind = _BY_CODE.get(str(problem.get("code", "")), _BY_STATUS.get(answer.status, CenterFailedError))
     said = str(problem.get("detail") or problem.get("title") or "no reason given")[:300]
     return kind(f"the center answered {answer.status} to {method} {path}: {said}")

@@ -6,7 +6,8 @@ Rules:
   fetch the receipt, verify it, store it, delete. Each step is durable before the next, and any may be repeated;
 * after a cut the sending goes on where the center's durable bytes end: at most one chunk goes twice;
 * an attempt that ends without progress doubles the wait up to a minute; progress starts it over;
-* a segment refused for its own sake is set aside with a wait of its own and never blocks the others;
+* a segment refused for its own sake is set aside with a wait of its own and never blocks the others; so are records
+  that the center refuses or fails at: one record that it stumbles over must not keep the footage here;
 * a segment whose file is no longer what its record says is quarantined, never sent as if it were whole.
 """
 
@@ -25,6 +26,7 @@ from agent.supervise import WorkerContext
 from agent.upload.backoff import Backoff, SetAside
 from agent.upload.bell_windows import in_windows
 from agent.upload.link import (
+    CenterFailedError,
     CenterFullError,
     DigestMismatchError,
     RecordLink,
@@ -249,7 +251,7 @@ class Uploader:
         first = batch[0][0]
         try:
             following = self._records.send_records(first, [record for _, record in batch], self._spool.log_id())
-        except SegmentRefusedError as error:
+        except (SegmentRefusedError, CenterFailedError) as error:
             return self._refuse_records(str(error))
         self._clear_link_faults()
         if following < first:

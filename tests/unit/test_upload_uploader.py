@@ -14,7 +14,7 @@ from agent.contract.signed_note import NoteSigner
 from agent.errors import LinkError, LinkRefusedError
 from agent.fault_board import FaultBoard
 from agent.supervise import WorkerContext
-from agent.upload.link import CenterFullError, SegmentRefusedError, UnknownRecipientError
+from agent.upload.link import CenterFailedError, CenterFullError, SegmentRefusedError, UnknownRecipientError
 from agent.upload.receipts import ReceiptCheck
 from agent.upload.simulated_link import SimulatedLink
 from agent.upload.uploader import Uploader
@@ -297,6 +297,19 @@ def test_refused_records_do_not_stop_the_segments(bench: Bench):
         raise SegmentRefusedError("another record is stored at this index")
 
     bench.link.send_records = refuse
+    for _ in range(3):
+        bench.attempt()
+    assert record.segment in bench.link.receipts
+    assert ("link-refused", "records") in bench.fault_codes()
+
+
+def test_a_center_that_fails_at_the_records_does_not_stop_the_segments(bench: Bench):
+    record = bench.seal()
+
+    def fail(first, records, log):
+        raise CenterFailedError("the center answered 500 to POST /records")
+
+    bench.link.send_records = fail
     for _ in range(3):
         bench.attempt()
     assert record.segment in bench.link.receipts
