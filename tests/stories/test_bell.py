@@ -1,5 +1,6 @@
 """The bell as a whole service, against a real mosquitto over mutual TLS."""
 
+import dataclasses
 import shutil
 import socket
 
@@ -227,6 +228,20 @@ def test_the_press_command_presses_a_simulated_pole(broker, config, tmp_path):
         assert center.wait_for(lambda: center.alarms)
         ask_button(config.run_dir, {"line": "short"})
         bell.wait_for(has_fault("bell-line-short"))
+
+
+def test_the_crew_s_key_is_told_at_once_and_a_press_meanwhile_is_real_and_says_so(broker, config):
+    config = dataclasses.replace(config, bell=dataclasses.replace(config.bell, key_switch_pin=22))
+    with TinyCenter(broker) as center, BellInProcess(config) as bell:
+        assert center.wait_for(lambda: center.statuses)
+        bell.wait_for(lambda s: s.bell.line == "idle")
+        bell.pins.pin(22).drive_low()
+        bell.wait_for(lambda s: s.bell.mode == "maintenance" and s.bell.mode_until_us > s.written_at_us)
+        assert center.wait_for(lambda: center.heartbeats[-1].bell.mode == "maintenance")
+        bell.press()
+        assert center.wait_for(lambda: [alarm.mode for alarm in center.alarms.values()] == ["maintenance"])
+        bell.pins.pin(22).drive_high()
+        bell.wait_for(lambda s: s.bell.mode == "normal")
 
 
 def test_an_unknown_host_is_named(tmp_path, certificates):  # noqa: F811

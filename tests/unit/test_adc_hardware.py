@@ -11,8 +11,10 @@ from agent.bell.contact import Levels
 from agent.bell.contact_watch import POLL_S, ContactWatch, WatchLimits
 from agent.bell.gpiod_contact import GpiodContact
 from agent.bell.gpiod_indicator import GpiodIndicator
+from agent.bell.gpiod_switch import GpiodSwitch
 from agent.bell.gpiozero_adc_line import GpiozeroAdcLine
 from agent.bell.gpiozero_contact import GpiozeroContact
+from agent.bell.gpiozero_switch import GpiozeroSwitch
 from agent.bell.resistor_contact import SIMULATED, ResistorContact
 from agent.bell.resistor_line import DRIFT_S
 from agent.clock import SimulatedClock
@@ -135,3 +137,14 @@ def test_a_rusting_line_is_a_fault_with_its_cause_and_still_rings(monkeypatch):
     monkeypatch.setitem(SIMULATED, "idle", 500.0)
     watched.hold("idle", 120)
     assert watched.codes() == []
+
+
+def test_the_key_switch_and_the_lamp_sense_are_there_where_they_are_wired(tmp_path):
+    """On either driver; a pole without them has none."""
+    for driver, kind in (("gpiozero", GpiozeroSwitch), ("gpiod", GpiodSwitch)):
+        fitted = BellConfig(driver=driver, key_switch_pin=22, lamp_sense_pin=12)
+        clock = SimulatedClock()
+        hardware = bell_hardware(fitted, tmp_path, None, FaultBoard(clock), clock)
+        assert isinstance(hardware.key_switch, kind) and isinstance(hardware.lamp_sense, kind)
+        bare = bell_hardware(BellConfig(driver=driver), tmp_path, None, FaultBoard(clock), clock)
+        assert (bare.key_switch, bare.lamp_sense) == (None, None)
