@@ -5,10 +5,15 @@ Rules:
 * `scope["state"]["peer"]` is a `Peer` (common name and serial of the verified certificate), set per connection;
 * a client whose certificate is refused is told why: asyncio (3.11) drops the TLS alert of a failed handshake, so
   the refusal would look like a cut cable; `_TellingSSLObject` lets it out first;
+* one client holds at most `CONNECTIONS_PER_NAME` connections: the newest stay, so that neither a mad pole takes the
+  places of 3,000 others nor a pole whose link was cut is kept out by its own dead connections;
+* a connection that asks nothing within `KEEP_ALIVE_S` is closed;
+* the process may open as many files as the machine allows it: the usual 1,024 are about 1,000 poles and no more;
 * `SIGTERM` ends in order: no new connection, running requests get `GRACE_S`.
 """
 
 import asyncio
+import resource
 import socket
 import ssl
 from collections.abc import Callable
@@ -22,6 +27,9 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 KEEP_ALIVE_S = 75
 GRACE_S = 3
 HEADER_BYTES = 64 * 1024
+CONNECTIONS = 4096
+CONNECTIONS_PER_NAME = 8
+OPEN_FILES = 65_536
 
 
 @dataclass(frozen=True)
@@ -55,7 +63,18 @@ class MtlsProtocol(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take the identity from the TLS layer before the first request can be read."""
         super().connection_made(transport)
-        self.app_state = {**self.app_state, "peer": peer_of(transport.get_extra_info("peercert"))}
+        self.peer = peer_of(transport.get_extra_info("peercert"))
+        self.app_state = {**self.app_state, "peer": self.peer}
+        self.made_mono_s = self.loop.time()
+        self.timeout_keep_alive_task = self.loop.call_later(KEEP_ALIVE_S, self.timeout_keep_alive_handler)
+        self._close_oldest()
+
+    def _close_oldest(self) -> None:
+        name = self.peer.common_name if self.peer is not None else ""
+        own = [one for one in self.connections if isinstance(one, MtlsProtocol) and one.peer is not None]
+        own = [one for one in own if one.peer is not None and one.peer.common_name == name]
+        for one in sorted(own, key=lambda one: one.made_mono_s)[:-CONNECTIONS_PER_NAME]:
+            one.transport.abort()
 
     def shutdown(self) -> None:
         """End an idle connection at once: a pole that keeps one open need not answer before we may leave."""
@@ -93,6 +112,7 @@ def tls_context(cert_file: Path, key_file: Path, ca_file: Path) -> ssl.SSLContex
 
 def serve(app: Any, listener: socket.socket, tls: ssl.SSLContext, ready: Callable[[], object]) -> None:
     """Serve `app` on the bound socket until SIGTERM or SIGINT; `ready` is called once it listens."""
+    allow_open_files()
     config = uvicorn.Config(
         app,
         http=MtlsProtocol,
@@ -107,9 +127,19 @@ def serve(app: Any, listener: socket.socket, tls: ssl.SSLContext, ready: Callabl
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=GRACE_S,
         h11_max_incomplete_event_size=HEADER_BYTES,
-        limit_concurrency=4096,
+        limit_concurrency=CONNECTIONS,
     )
     _Server(config, ready).run(sockets=[listener])
+
+
+def allow_open_files(wanted: int = OPEN_FILES) -> int:
+    """Raise the process's own limit of open files up to `wanted`, or to what it is allowed; return the limit."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+        soft = most
+    return soft
 
 
 class _Server(uvicorn.Server):

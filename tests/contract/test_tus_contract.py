@@ -7,9 +7,11 @@ import base64
 import hashlib
 import http.client
 import shutil
+import socket
 import ssl
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -25,6 +27,7 @@ from agent.upload.link import DigestMismatchError, OffsetConflictError
 from agent.upload.receipts import ReceiptCheck
 from agent.upload.simulated_link import SimulatedLink
 from agent.upload.tus_link import TusLink
+from center.ingest.uvicorn_mtls import CONNECTIONS_PER_NAME
 
 __all__ = ["certificates"]
 
@@ -361,6 +364,27 @@ def test_without_a_certificate_the_handshake_fails(server: IngestServer, certifi
         pytest.raises(httpx.TransportError, match=r"(?i)certificate required"),
     ):
         nobody.get("/healthz")
+
+
+def test_one_pole_cannot_hold_more_than_its_share_of_connections(
+    server: IngestServer, pole: PoleSide, certificates: CertificateShop
+):
+    own = certificates.pole("pole-3")
+    context = ssl.create_default_context(cafile=str(certificates.ca_file))
+    context.load_cert_chain(own.cert_file, own.key_file)
+    held = [
+        context.wrap_socket(socket.create_connection(("127.0.0.1", server.port), 10), server_hostname="127.0.0.1")
+        for _ in range(CONNECTIONS_PER_NAME + 3)
+    ]
+    for each in held:
+        each.settimeout(10)
+    for each in held[:3]:
+        with suppress(ConnectionError, ssl.SSLError):
+            assert each.recv(1) == b"", "the oldest are closed"
+    held[-1].sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert held[-1].recv(15) == b"HTTP/1.1 200 OK"
+    for each in held:
+        each.close()
 
 
 def test_tls_1_2_is_refused(server: IngestServer, certificates: CertificateShop):
