@@ -2,8 +2,8 @@
 
 Rules:
 * the common name is the pole; a name that is not a pole's (the center's own, a person's) is refused;
-* the revocation list is read again whenever its file changes; one that cannot be read refuses everybody, because
-  "nobody is revoked" is not a thing to guess.
+* the revocation list is read again whenever its file changes; one that is gone or cannot be read refuses everybody,
+  because "nobody is revoked" is not a thing to guess.
 """
 
 import logging
@@ -25,6 +25,7 @@ class Gate:
         self._crl_file = crl_file
         self._seen: tuple[int, int, int] | None = None
         self._revoked: frozenset[int] | None = None
+        self._told = False
 
     def admit(self, peer: Peer | None) -> str:
         """Return the pole's id.
@@ -46,15 +47,20 @@ class Gate:
             return frozenset()
         try:
             stat = self._crl_file.stat()
-        except FileNotFoundError:
-            return frozenset()
-        except OSError:
+        except OSError as exc:
+            self._lost(exc)
             return None
+        self._told = False
         seen = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
         if seen != self._seen:
             self._seen = seen
             self._revoked = _serials(self._crl_file)
         return self._revoked
+
+    def _lost(self, error: OSError) -> None:
+        if not self._told:
+            log.error("revocation list not readable file=%s reason=%s", self._crl_file, error)
+        self._told = True
 
 
 def _serials(crl_file: Path) -> frozenset[int] | None:

@@ -1,5 +1,6 @@
 """Who may speak to ingest (center.ingest.identity, center.ingest.uvicorn_mtls.peer_of)."""
 
+import resource
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from support.certificates import certificates
 from center import pki
 from center.ingest.identity import Gate
 from center.ingest.problem import Refusal
-from center.ingest.uvicorn_mtls import Peer, peer_of
+from center.ingest.uvicorn_mtls import Peer, allow_open_files, peer_of
 
 __all__ = ["certificates"]
 
@@ -46,8 +47,22 @@ def test_an_unreadable_revocation_list_admits_nobody(tmp_path: Path):
     assert code(Gate(tmp_path / "ca.crl"), Peer("pole-1", 1)) == "store-failed"
 
 
-def test_without_a_revocation_list_nobody_is_revoked(tmp_path: Path):
-    assert Gate(tmp_path / "missing.crl").admit(Peer("pole-1", 1)) == "pole-1"
+def test_a_revocation_list_that_is_named_and_not_there_admits_nobody(tmp_path: Path):
+    assert code(Gate(tmp_path / "missing.crl"), Peer("pole-1", 1)) == "store-failed"
+
+
+def test_without_a_revocation_list_nobody_is_revoked():
+    assert Gate(None).admit(Peer("pole-1", 1)) == "pole-1"
+
+
+def test_the_limit_of_open_files_is_raised_for_thousands_of_poles():
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (256, limits[1]))
+        assert allow_open_files(wanted=1024) == min(1024, limits[1])
+        assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == min(1024, limits[1])
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
 def test_a_certificate_with_two_names_is_nobodys():
