@@ -137,6 +137,7 @@ class IngestApp:
             raise Refusal("wrong-type")
         offset = parse_number("Upload-Offset", request.headers.get("Upload-Offset"))
         name = request.path_params["id"]
+        await run_in_threadpool(self._receiver.own, pole, name)  # before the lock: nobody locks another pole's upload
         if name in self._writing:
             raise Refusal("locked", "another request is writing this upload; try again in a moment")
         self._writing[name] = MAX_BYTES
@@ -168,7 +169,9 @@ class IngestApp:
         checksum = parse_checksum(request.headers.get("Upload-Checksum"))
         if await run_in_threadpool(self._partials.size, upload) is not None:
             with await run_in_threadpool(self._partials.writer, upload, offset) as writer:
-                chunk = ChunkReceiver(writer, upload.bytes - offset, checksum, self._digests.at(upload.id, offset))
+                running = self._digests.at(upload.id, offset)
+                room = self._receiver.check_room
+                chunk = ChunkReceiver(writer, upload.bytes - offset, checksum, running, room)
                 try:
                     await chunk.receive(request.stream(), self._idle_s)
                 finally:

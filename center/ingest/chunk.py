@@ -4,13 +4,15 @@ Rules:
 * memory is bounded: `BLOCK_BYTES` a request, whatever the body's size;
 * a body longer than what is missing is refused; one that stalls for `IDLE_S` is given up;
 * with a checksum, a chunk counts whole or not at all; without one, what arrived before a cut is kept;
-* a chunk that is refused, or that a full disk did not take whole, leaves nothing behind.
+* a chunk that is refused, or that a full disk did not take whole, leaves nothing behind;
+* the room that the center keeps for itself is looked at before each block: a body may have 1 GiB, many may come at
+  once, and the bells are committed to the same disk.
 """
 
 import asyncio
 import hashlib
 from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from typing import Any
 
@@ -73,8 +75,16 @@ class RunningDigests:
 class ChunkReceiver:
     """Writes one body. `digest` afterwards covers everything up to `writer.offset`, or is None."""
 
-    def __init__(self, writer: PartWriter, most_bytes: int, checksum: Checksum | None, digest: Any | None) -> None:
+    def __init__(
+        self,
+        writer: PartWriter,
+        most_bytes: int,
+        checksum: Checksum | None,
+        digest: Any | None,
+        check_room: Callable[[], object] = lambda: None,
+    ) -> None:
         self._writer = writer
+        self._check_room = check_room
         self._most_bytes = most_bytes
         self._checksum = checksum
         self._sum = checksum.new() if checksum else None
@@ -120,6 +130,8 @@ class ChunkReceiver:
         before = self._writer.offset
         block = bytes(self._block)
         self._block.clear()
+        if block:
+            self._check_room()
         try:
             with storage_refusals():
                 self._writer.write(block)
@@ -141,9 +153,11 @@ class ChunkReceiver:
         if self._checksum is not None:
             self._discard()
             return
-        self._write()
-        with storage_refusals():
-            self._writer.sync()
+        try:
+            self._write()
+        finally:  # what was written before counts by its size, so it must be durable even where the last block is not
+            with storage_refusals():
+                self._writer.sync()
 
     def _discard(self) -> None:
         with storage_refusals():

@@ -86,7 +86,7 @@ class Receiver:
         Raises:
             Refusal: unknown, or another pole's.
         """
-        segment, digest = self._own(pole, name)
+        segment, digest = self.own(pole, name)
         stored = self._store.objects.get(segment)
         if stored is not None and stored.pole == pole and stored.sha256.startswith(digest):
             return Standing(name, stored.bytes, stored.bytes, None)
@@ -156,7 +156,12 @@ class Receiver:
         if disk.f_bavail * disk.f_frsize < self._min_free_bytes:
             raise Refusal("store-full", f"less than {self._min_free_bytes} bytes are free at the center")
 
-    def _own(self, pole: str, name: str) -> tuple[str, str]:
+    def own(self, pole: str, name: str) -> tuple[str, str]:
+        """Return the segment of the upload `name` and the first digits of its digest.
+
+        Raises:
+            Refusal: not the name of an upload, or another pole's.
+        """
         parsed = parse_upload_id(name)
         if parsed is None:
             raise Refusal("no-such-upload", "this is not the name of an upload")

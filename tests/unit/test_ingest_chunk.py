@@ -49,7 +49,7 @@ def receive(path: Path, stream: AsyncIterator[bytes], most: int = 1 << 20, **wor
 
     async def run() -> tuple[int, object]:
         with kind(path, start) as writer:
-            receiver = ChunkReceiver(writer, most, words.get("checksum"), digest)
+            receiver = ChunkReceiver(writer, most, words.get("checksum"), digest, words.get("check_room", lambda: None))
             await receiver.receive(stream, idle_s)
             return writer.offset, receiver.digest
 
@@ -66,6 +66,20 @@ def test_a_body_is_written_and_hashed_on_the_way(tmp_path: Path):
     offset, digest = receive(tmp_path / "a", body(*pieces))
     assert offset == len(data) and (tmp_path / "a").read_bytes() == data
     assert digest.hexdigest() == hashlib.sha256(data).hexdigest()
+
+
+def test_a_body_that_takes_the_centers_own_room_is_given_up_and_leaves_nothing(tmp_path: Path):
+    blocks = iter([None, None, Refusal("store-full", "little is free")])
+
+    def room() -> None:
+        found = next(blocks)
+        if found is not None:
+            raise found
+
+    piece = b"x" * BLOCK_BYTES
+    with pytest.raises(Refusal) as caught:
+        receive(tmp_path / "a", body(*[piece] * 9), most=1 << 30, check_room=room)
+    assert caught.value.code == "store-full" and (tmp_path / "a").stat().st_size == 0
 
 
 def test_a_cut_without_a_checksum_keeps_every_byte_that_came(tmp_path: Path):
