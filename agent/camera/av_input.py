@@ -18,6 +18,7 @@ import av
 from av.container import InputContainer
 
 from agent.camera.frame_source import EncodedFrame, VideoFormat
+from agent.camera.glibc_heap import give_back
 from agent.camera.no_audio_guard import refuse_unless_video, sound_streams
 from agent.camera.parameter_set import HEAD_BYTES, sequence_parameter_set
 from agent.camera.timestamps import RisingTimes
@@ -74,6 +75,7 @@ class AvInput:
         except BaseException:
             self._container.close()
             raise
+        give_back()
 
     def frames(self, first_dts: int | None = None) -> Iterator[EncodedFrame]:
         """Yield frames from the first keyframe to the input's end (no error at the end).
