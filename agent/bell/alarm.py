@@ -88,7 +88,14 @@ class StoreUpdate:
     update: AlarmUpdate
 
 
-Action = Store | Publish | StoreReceipt | StoreUpdate
+@dataclass(frozen=True)
+class StoreReopened:
+    """Commit that the operator's words were about an earlier call of the incident: nobody has answered this one."""
+
+    incident_id: str
+
+
+Action = Store | Publish | StoreReceipt | StoreUpdate | StoreReopened
 Step = tuple["AlarmState", tuple[Action, ...]]
 
 
@@ -151,6 +158,7 @@ class AlarmState:
             incident_id=alarm.incident_id,
             press_number=alarm.press_number,
             waiting=(*self.waiting, waiting),
+            receipted_at_us=self.receipted_at_us if self.incident_id else 0,
             presses=self.presses + 1,
         )
         return state, (Store(alarm), Publish(alarm))
@@ -161,7 +169,8 @@ class AlarmState:
         if not found:
             return replace(self, ignored=self.ignored + 1), ()
         rest = tuple(waiting for waiting in self.waiting if waiting is not found[0])
-        newest_us = max(self.receipted_at_us, receipt.committed_at_us)
+        ours = found[0].alarm.incident_id == self.incident_id
+        newest_us = max(self.receipted_at_us, receipt.committed_at_us) if ours else self.receipted_at_us
         return replace(self, waiting=rest, receipted_at_us=newest_us), (StoreReceipt(receipt, found[0].pressed_mono_s),)
 
     def updated(self, update: AlarmUpdate) -> Step:
@@ -174,7 +183,8 @@ class AlarmState:
             return replace(self, word=update.state), (StoreUpdate(update),)
         unseen = any(waiting.alarm.incident_id == update.incident_id for waiting in self.waiting)
         if unseen or update.at_us < self.receipted_at_us:
-            return replace(self, word="open" if unseen else self.word, ignored=self.ignored + 1), ()
+            reopened = () if self.word == "open" else (StoreReopened(update.incident_id),)
+            return replace(self, word="open", ignored=self.ignored + 1), reopened
         closed = replace(self, incident_id=None, press_number=0, word="open", previous_incident_id=update.incident_id)
         return closed, (StoreUpdate(update),)
 

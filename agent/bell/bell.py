@@ -20,7 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.bell.alarm import Action, AlarmState, Press, Publish, Step, Store, StoreReceipt, StoreUpdate
+from agent.bell.alarm import Action, AlarmState, Press, Publish, Step, Store, StoreReceipt, StoreReopened, StoreUpdate
 from agent.bell.contact_watch import LineReading
 from agent.bell.indicator import LightState
 from agent.bell.inspector import Inspector, InspectorParts
@@ -349,6 +349,8 @@ class Bell:
             self._outbox.receipt(action.receipt)
         elif isinstance(action, StoreUpdate):
             self._outbox.update(action.update)
+        elif isinstance(action, StoreReopened):
+            self._outbox.reopen(action.incident_id)
 
     def _outbox_failed(self, error: OutboxError) -> None:
         self._disk_failed = True

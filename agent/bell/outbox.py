@@ -77,6 +77,7 @@ _MARKS = f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHE
 _ADD = (
     "INSERT OR IGNORE INTO alarm (alarm_id, incident_id, press_number, pressed_at_us, payload) VALUES (?, ?, ?, ?, ?)"
 )
+_NEWEST_RECEIPT = "SELECT coalesce(max(committed_at_us), 0) FROM alarm WHERE incident_id = ?"
 _RECEIPT = "UPDATE alarm SET committed_at_us = ? WHERE alarm_id = ? AND committed_at_us IS NULL"
 
 
@@ -130,6 +131,15 @@ class Outbox:
                 ),
             )
 
+    def reopen(self, incident_id: str) -> None:
+        """Commit that nobody has answered the incident's present call; a closed incident stays closed.
+
+        Raises:
+            OutboxError: it is not on disk.
+        """
+        with self._failing() as db:
+            db.execute("UPDATE incident SET state = 'open' WHERE incident_id = ? AND state <> 'closed'", (incident_id,))
+
     def load(self, pole: str, now_mono_s: float) -> AlarmState:
         """Return the alarm machine as it was: what is unreceipted waits, the newest incident goes on unless closed.
 
@@ -142,9 +152,9 @@ class Outbox:
                 "SELECT a.incident_id, a.press_number, i.state, a.payload FROM alarm a"
                 " JOIN incident i USING (incident_id) ORDER BY a.seq DESC LIMIT 1"
             ).fetchone()
-            newest = db.execute("SELECT coalesce(max(committed_at_us), 0) FROM alarm").fetchone()[0]
+            newest_us = db.execute(_NEWEST_RECEIPT, (last[0] if last else "",)).fetchone()[0]
         waiting = tuple(Waiting(alarm, now_mono_s, now_mono_s) for alarm in _readable(rows))
-        state = AlarmState(pole, waiting=waiting, receipted_at_us=newest)
+        state = AlarmState(pole, waiting=waiting)
         if last is None:
             return state
         incident_id, press_number, word, payload = last
@@ -152,7 +162,12 @@ class Outbox:
             return replace(state, previous_incident_id=incident_id)
         before = "".join(alarm.previous_incident_id for alarm in _readable([(payload,)]))
         return replace(
-            state, incident_id=incident_id, press_number=press_number, word=word, previous_incident_id=before
+            state,
+            incident_id=incident_id,
+            press_number=press_number,
+            word=word,
+            receipted_at_us=newest_us,
+            previous_incident_id=before,
         )
 
     def windows(self, since_us: int) -> list[OpenIncident]:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.bell.alarm import AlarmState, Press, Publish, Store, StoreReceipt, StoreUpdate
+from agent.bell.alarm import AlarmState, Press, Publish, Store, StoreReceipt, StoreReopened, StoreUpdate
 from agent.bell.indicator import LightState
 from agent.contract.messages import AlarmReceipt, AlarmUpdate, ClockState
 
@@ -127,7 +127,7 @@ def test_received_waits_for_the_receipt_of_every_press(calling):
 def test_a_close_that_crosses_an_unreceipted_press_closes_nothing(received):
     state = received.updated(update("answered"))[0].pressed(press(2))[0]
     state, actions = state.updated(update("closed"))
-    assert (state.phase, actions, state.ignored) == ("calling", (), 1)
+    assert (state.phase, actions, state.ignored) == ("calling", (StoreReopened("incident-1"),), 1)
     assert state.receipted(receipt("alarm-2", at_us=30))[0].phase == "received"
 
 
@@ -135,6 +135,29 @@ def test_a_close_older_than_the_newest_receipt_closes_nothing(received):
     state = received.pressed(press(2))[0].receipted(receipt("alarm-2", at_us=30))[0]
     assert state.updated(update("closed", at_us=20))[0].phase == "received"
     assert state.updated(update("closed", at_us=40))[0].phase == "ready"
+
+
+def test_a_close_of_an_earlier_call_takes_its_answer_with_it(received):
+    """The center has a new call that nobody has answered: green would be a lie."""
+    answered = received.updated(update("answered"))[0].pressed(press(2))[0]
+    state = answered.receipted(receipt("alarm-2", at_us=30))[0]
+    assert state.phase == "answered"
+    state, actions = state.updated(update("closed", at_us=25))
+    assert state.phase == "received"
+    assert actions == (StoreReopened("incident-1"),)
+    assert state.updated(update("answered", at_us=40))[0].phase == "answered"
+
+
+def test_a_center_whose_clock_went_back_a_day_still_closes_the_next_incident(received):
+    closed = received.updated(update("closed"))[0]
+    state = closed.pressed(press(2))[0].receipted(receipt("alarm-2", at_us=5))[0]
+    assert state.updated(update("closed", "incident-2", at_us=6))[0].phase == "ready"
+
+
+def test_a_late_receipt_of_an_earlier_incident_does_not_outdate_the_words_on_this_one(calling):
+    two = dataclasses.replace(calling, incident_id=None, press_number=0).pressed(press(2))[0]
+    state = two.receipted(receipt("alarm-2", at_us=5))[0].receipted(receipt("alarm-1", at_us=50))[0]
+    assert state.updated(update("closed", "incident-2", at_us=6))[0].phase == "ready"
 
 
 @pytest.mark.parametrize("state", ["seen", "answered", "dispatched", "closed"])

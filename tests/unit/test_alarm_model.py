@@ -92,7 +92,7 @@ class AlarmMachine(RuleBasedStateMachine):
             self.word = max(self.word, state, key=WORDS.index)
         elif not self.waiting() and not old:
             self.incident, self.before, self.word = None, incident, "open"
-        elif self.waiting():
+        else:
             self.word = "open"
 
     @rule(seconds=st.floats(0.1, 20.0))
