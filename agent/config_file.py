@@ -23,7 +23,6 @@ import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args
-from urllib.parse import urlsplit
 
 from agent.config import (
     BellConfig,
@@ -44,6 +43,11 @@ SOUND_WORDS = {"audio", "sound", "mic", "microphone", "voice", "speech", "speake
 SOUND_LAW = "sound may not be collected or recorded (PIPA 25(5), R-AUDIO); remove the key"
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 GPIO_SHUTDOWN = 3
+LAST_PORT = 65535
+_HTTPS = re.compile(r"https://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{1,5}))?/?")
+SPOOL_NAMES = ("quarantine", "reserve")  # taken in the spool's directory, where each camera has a folder of its id
+SOCKET_PATH_BYTES = 107  # sun_path of unix(7)
+SIMULATED_SOCKET = "/.bell.sock.4194304"  # the longest name that agent.bell.control_socket binds (PID_MAX_LIMIT)
 
 Check = Callable[[Any], Any]
 
@@ -106,8 +110,8 @@ def _one_of(kind: Any) -> Check:
 
 
 def _https_url(value: object) -> str:
-    parts = urlsplit(value) if isinstance(value, str) else None
-    if parts is None or parts.scheme != "https" or not parts.hostname or parts.username is not None:
+    match = _HTTPS.fullmatch(value) if isinstance(value, str) else None
+    if match is None or int(match["port"] or 443) > LAST_PORT:
         raise _RefusedError("allowed is an address 'https://host[:port]' without name or password (R-CRYPT)")
     return str(value)
 
@@ -264,7 +268,17 @@ class _Reader:
                 values[name] = self._table(name, self._document.get(name, {}), _SECTIONS[name])
         values["cameras"] = self._cameras(self._document.get("camera", []))
         self._bell_rules(values["bell"])
+        self._socket_rule(values)
         return values
+
+    def _socket_rule(self, values: dict[str, Any]) -> None:
+        """A simulated bell listens on a unix socket in run_dir; the kernel bounds its path, and a loop of restarts
+        would be all that one sees of a longer one."""
+        run_dir = values.get("run_dir")
+        if values["bell"].get("simulate") and run_dir is not None:
+            over = len(os.fsencode(run_dir)) + len(SIMULATED_SOCKET) - SOCKET_PATH_BYTES
+            if over > 0:
+                self.mistakes.append(f"run_dir: is {over} bytes too long for the simulated bell's socket; shorten it")
 
     def _cameras(self, tables: object) -> list[dict[str, Any]]:
         if not isinstance(tables, list) or not tables:
@@ -278,6 +292,9 @@ class _Reader:
                 self.mistakes.append(
                     f"camera[{number}].id: '{camera['id']}' is camera[{first}]'s already; ids are unique"
                 )
+            if camera.get("id") in SPOOL_NAMES:
+                text = "is a name of the spool itself; take another, as in 'front'"
+                self.mistakes.append(f"camera[{number}].id: found '{camera['id']}', which {text}")
             self._address_rules(f"camera[{number}]", camera)
         return cameras
 

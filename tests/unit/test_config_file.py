@@ -241,3 +241,40 @@ def test_a_credential_of_the_same_name_stands_in_for_the_file(tmp_path):
     config = load_config(EXAMPLE, environ={"CREDENTIALS_DIRECTORY": str(credentials)})
     assert config.center.key_file == credentials / "pole.key"
     assert config.cameras[1].address_file == Path("/etc/credstore/back.address")
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://[::1",
+        "https://center:abc",
+        "https://center:99999",
+        "https://center/x?y",
+        "https://center\\n",
+        " https://c",
+    ],
+)
+def test_an_address_that_no_client_takes_is_a_mistake_and_no_crash(tmp_path, address):
+    mistake = only_mistake(tmp_path, "https://center.gangseo.example:8443", address)
+    assert mistake.startswith("center.ingest_url: found ") and "allowed is" in mistake
+
+
+@pytest.mark.parametrize("address", ["https://[::1]:8443", "https://10.0.0.5", "https://center.gangseo.example:8443/"])
+def test_an_address_of_the_center_may_be_a_name_or_a_number(tmp_path, address):
+    path = tmp_path / "pole.toml"
+    path.write_text(example_with("https://center.gangseo.example:8443", address), encoding="utf-8")
+    assert load_config(path, environ=NOWHERE).center.ingest_url == address
+
+
+@pytest.mark.parametrize("name", ["quarantine", "reserve"])
+def test_a_camera_may_not_be_called_like_a_part_of_the_spool(tmp_path, name):
+    assert only_mistake(tmp_path, 'id = "front"', f'id = "{name}"').startswith("camera[0].id: found")
+
+
+def test_a_run_dir_too_long_for_the_simulated_bells_socket_is_a_mistake(tmp_path):
+    text = example_with("# simulate = false", "simulate = true")
+    long = f'run_dir = "/{"r" * 100}"\n'
+    assert [mistake.split(":")[0] for mistake in mistakes_of(tmp_path, long + text)] == ["run_dir"]
+    path = tmp_path / "pole.toml"
+    path.write_text(f'run_dir = "/{"r" * 80}"\n' + text, encoding="utf-8")
+    assert load_config(path, environ=NOWHERE).bell.simulate
