@@ -2,17 +2,14 @@
 
 Rules:
 * order: commit (fsync), then publish; the receipt is committed before the alarm counts as delivered;
-* SQLite, WAL, `synchronous=FULL`, autocommit; one connection, used by the one thread that owns the alarm machine;
+* durable and self-mending as `agent.durable_database` says; used by the one thread that owns the alarm machine;
 * adding, receipting and updating are idempotent: the same call twice changes nothing more;
 * an unreceipted alarm is never removed; receipted ones are kept `KEEP_DAYS` and at most `KEEP_ROWS` of them;
-* a damaged database is moved to `quarantine/` (at most `KEEP_DAMAGED` of them) and a fresh one begun; the caller puts
-  back what it still knows; it is never a reason to stop the service;
-* every failure is an `OutboxError`; the next call tries anew, so a disk that has room again needs no restart;
+* after damage the caller puts back what it still knows;
 * checkpoints of the WAL happen in `tend`, when nobody waits, never inside the commit of a press.
 """
 
 import contextlib
-import sqlite3
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -22,13 +19,13 @@ from agent.bell.alarm import AlarmState, Waiting
 from agent.clock import Clock
 from agent.contract.errors import ContractError, PoleAgentError
 from agent.contract.messages import Alarm, AlarmReceipt, AlarmUpdate, decode, encode
+from agent.durable_database import DurableDatabase, Schema
 from agent.status_file import OpenIncident
 
 APPLICATION_ID = 0x62656C6C  # "bell"
 SCHEMA_VERSION = 2
 KEEP_DAYS = 30
 KEEP_ROWS = 10_000
-KEEP_DAMAGED = 3
 WINDOWS = 50
 STATES = "open seen answered dispatched closed"  # of an incident, in their order
 
@@ -72,7 +69,6 @@ CREATE TABLE IF NOT EXISTS mode (
 ) STRICT;
 CREATE TABLE IF NOT EXISTS write_check (id INTEGER PRIMARY KEY CHECK (id = 1), at_us INTEGER NOT NULL) STRICT;
 """
-_MARKS = f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION};"
 
 _ADD = (
     "INSERT OR IGNORE INTO alarm (alarm_id, incident_id, press_number, pressed_at_us, payload) VALUES (?, ?, ?, ?, ?)"
@@ -87,14 +83,12 @@ class OutboxError(PoleAgentError, OSError):
     fault: ClassVar[str] = "outbox-unwritable"
 
 
-class Outbox:
+class Outbox(DurableDatabase):
     """Alarms and incidents of this pole. Use it from one thread; opened at the first call."""
 
     def __init__(self, path: Path, clock: Clock) -> None:
-        self._path = path
-        self._clock = clock
-        self._db: sqlite3.Connection | None = None
-        self.damaged: Path | None = None
+        schema = Schema(_SCHEMA, APPLICATION_ID, SCHEMA_VERSION, autocheckpoint=False)
+        super().__init__(path, clock, schema, OutboxError)
 
     def add(self, alarm: Alarm) -> None:
         """Commit an alarm (and with it that its incident is open); on disk when it returns.
@@ -103,7 +97,7 @@ class Outbox:
             OutboxError: it is not on disk.
         """
         row = (alarm.alarm_id, alarm.incident_id, alarm.press_number, alarm.pressed_at_us, encode(alarm))
-        with self._failing() as db:
+        with self.using() as db:
             db.execute(_ADD, row)  # one statement is one transaction: three calls less, each of which gives up the GIL
 
     def receipt(self, receipt: AlarmReceipt) -> None:
@@ -112,7 +106,7 @@ class Outbox:
         Raises:
             OutboxError: it is not on disk; the alarm will be sent again after a restart, which the center tolerates.
         """
-        with self._failing() as db:
+        with self.using() as db:
             db.execute(_RECEIPT, (receipt.committed_at_us, receipt.alarm_id))
 
     def update(self, update: AlarmUpdate) -> None:
@@ -137,7 +131,7 @@ class Outbox:
         Raises:
             OutboxError: it is not on disk.
         """
-        with self._failing() as db:
+        with self.using() as db:
             db.execute("UPDATE incident SET state = 'open' WHERE incident_id = ? AND state <> 'closed'", (incident_id,))
 
     def load(self, pole: str, now_mono_s: float) -> AlarmState:
@@ -213,92 +207,8 @@ class Outbox:
                 (before_us, newest - KEEP_ROWS),
             )
             db.execute("DELETE FROM incident WHERE incident_id NOT IN (SELECT incident_id FROM alarm)")
-        with self._failing() as db:
+        with self.using() as db:
             db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
-
-    def close(self) -> None:
-        """Let go of the database; the next call opens it again."""
-        if self._db is not None:
-            with contextlib.suppress(sqlite3.Error):
-                self._db.close()
-            self._db = None
-
-    @contextlib.contextmanager
-    def commit(self) -> Iterator[sqlite3.Connection]:
-        """Run statements as one durable transaction; also for the mode and the inspections, in the same thread.
-
-        Raises:
-            OutboxError: nothing of it is on disk.
-        """
-        with self._failing() as db:
-            db.execute("BEGIN IMMEDIATE")
-            try:
-                yield db
-            except BaseException:
-                with contextlib.suppress(sqlite3.Error):
-                    db.execute("ROLLBACK")
-                raise
-            db.execute("COMMIT")
-
-    @contextlib.contextmanager
-    def _failing(self) -> Iterator[sqlite3.Connection]:
-        """Turn every failure of SQLite and of the file system into an OutboxError; put damage aside."""
-        try:
-            yield self._connection()
-        except (sqlite3.OperationalError, OSError) as exc:
-            self.close()
-            raise OutboxError(f"outbox {self._path} cannot be used: {exc}; check the disk") from exc
-        except sqlite3.DatabaseError as exc:
-            if type(exc) is not sqlite3.DatabaseError:  # damage is the base class itself, the rest are our mistakes
-                raise
-            try:
-                self._quarantine()
-            except OSError as error:
-                raise OutboxError(f"outbox {self._path} is damaged and cannot be moved away: {error}") from exc
-            raise OutboxError(f"outbox {self._path} was damaged ({exc}) and was moved to {self.damaged}") from exc
-
-    def _connection(self) -> sqlite3.Connection:
-        if self._db is None:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                self._db = self._opened()
-            except sqlite3.OperationalError:
-                raise
-            except sqlite3.DatabaseError:
-                self._quarantine()
-                self._db = self._opened()
-        return self._db
-
-    def _opened(self) -> sqlite3.Connection:
-        db = sqlite3.connect(self._path, timeout=2.0, isolation_level=None, check_same_thread=False)
-        try:
-            db.execute("PRAGMA journal_mode = WAL")
-            db.execute("PRAGMA synchronous = FULL")
-            db.execute("PRAGMA wal_autocheckpoint = 0")
-            if db.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
-                raise sqlite3.DatabaseError("quick_check found damage")
-            version = db.execute("PRAGMA user_version").fetchone()[0]
-            if not 0 <= version <= SCHEMA_VERSION:  # version 1 lacks tables only
-                raise sqlite3.DatabaseError(f"schema version {version}, we know {SCHEMA_VERSION}")
-            db.executescript(_SCHEMA + _MARKS)
-        except BaseException:
-            db.close()
-            raise
-        return db
-
-    def _quarantine(self) -> None:
-        """Move the database and its journals aside; what cannot be moved stays and fails again, as an OutboxError."""
-        self.close()
-        folder = self._path.parent / "quarantine"
-        folder.mkdir(exist_ok=True)
-        name = f"{self._path.name}.{self._clock.utc_us()}"
-        for suffix in ("-wal", "-shm", ""):
-            part = self._path.with_name(self._path.name + suffix)
-            if part.exists():
-                part.rename(folder / (name + suffix))
-        self.damaged = folder / name
-        for old in sorted(folder.glob(f"{self._path.name}.*"))[: -3 * KEEP_DAMAGED]:
-            old.unlink()
 
 
 def _readable(rows: list[tuple[bytes]]) -> Iterator[Alarm]:

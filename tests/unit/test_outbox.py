@@ -5,9 +5,10 @@ import sqlite3
 import msgspec
 import pytest
 
-from agent.bell.outbox import KEEP_DAMAGED, KEEP_ROWS, Outbox, OutboxError
+from agent.bell.outbox import KEEP_ROWS, Outbox, OutboxError
 from agent.clock import SimulatedClock
 from agent.contract.messages import Alarm, AlarmReceipt, AlarmUpdate, ClockState, encode
+from agent.durable_database import KEEP_DAMAGED
 
 CLOCK_STATE = ClockState(synced=True, source="ntp", error_us=1)
 DAY_US = 86_400_000_000
