@@ -79,6 +79,16 @@ class Processes:
         with self._lock:
             return [text for process in self._processes.values() for text in process.ends]
 
+    def last_words(self) -> list[str]:
+        """Return the last line of the log of each process that ended without being asked."""
+        with self._lock:
+            ended = [process.name for process in self._processes.values() if process.ends]
+        words = []
+        for name in ended:
+            lines = (self._logs / f"{name}.log").read_text(encoding="utf-8", errors="replace").split("\n")
+            words.append(f"{name} says: {next((line for line in reversed(lines) if line.strip()), 'nothing')[:300]}")
+        return words
+
     def stop(self, names: Iterable[str]) -> None:
         """End the named processes in order of SIGTERM, SIGKILL after `STOP_S`; returns when they are gone."""
         with self._lock:

@@ -8,8 +8,12 @@ exit status is 0 only when nothing was wrong; what is reported is read from what
 """
 
 import argparse
+import dataclasses
+import fcntl
 import json
+import os
 import signal
+import socket
 import sys
 import threading
 import time
@@ -47,14 +51,16 @@ class Demo:
         self.notices: list[str] = []
         self.press_to_receipt_ms: list[float] = []
         self.presses = 0
+        self._given_up = False
         self.started_us = self.stopped_us = time.time_ns() // 1000
 
-    def start(self) -> None:
-        """Start every process in its order and return when the pole records.
+    def start(self, stop: threading.Event | None = None) -> None:
+        """Start every process in its order and return when the pole records, or when `stop` is set.
 
         Raises:
             TimeoutError: something did not come up; names it.
         """
+        stop = stop or threading.Event()
         site, center = self._site, str(self._site.center_config)
         for name, argv in {
             "broker": ["mosquitto", "-c", str(site.center / "broker" / "mosquitto.conf")],
@@ -62,7 +68,9 @@ class Demo:
         }.items():
             self.processes.start(name, argv)
         say("starting broker and center")
-        wait_until("the console", self.operator.enter, 30)
+        wait_until("the console", lambda: stop.is_set() or self.operator.enter(), 30)
+        if self._give_up(stop):
+            return
         say("starting the pole")
         pole = ["--config", str(site.pole_config)]
         for service in POLE_SERVICES:
@@ -70,8 +78,13 @@ class Demo:
         for camera in CAMERAS:
             self.processes.start(f"camera-{camera}", [str(BIN / "pole-agent"), "camera", *pole, "--id", camera])
         services = ["bell", "upload", *(f"camera-{camera}" for camera in CAMERAS)]
-        wait_until("the pole", lambda: all(self._fresh(service) for service in services), 30)
+        wait_until("the pole", lambda: stop.is_set() or all(self._fresh(service) for service in services), 30)
+        self._give_up(stop)
+
+    def _give_up(self, stop: threading.Event) -> bool:
+        self._given_up = stop.is_set()
         self.started_us = time.time_ns() // 1000
+        return self._given_up
 
     def press_and_answer(self) -> None:
         """Press the bell, wait for the receipt at the pole, answer and close as an operator does."""
@@ -94,7 +107,8 @@ class Demo:
     def stop(self) -> None:
         """Stop the cameras, let the rest of their footage reach the center, then stop everything."""
         say("stopping")
-        self._note_faults()
+        if not self._given_up:  # one that was ended while it came up has nothing to report yet
+            self._note_faults()
         self.stopped_us = time.time_ns() // 1000
         self.processes.stop([f"camera-{camera}" for camera in CAMERAS])
         try:
@@ -178,18 +192,21 @@ def main() -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         # from a thread of its own: Event.set takes a lock that the interrupted wait may hold
         signal.signal(number, lambda *_: threading.Thread(target=stop.set).start())
+    lock = only_one(words.state.resolve())
     site = lay_out(words.state.resolve(), words.video, words.rtsp, say)
+    need_ports(site)
     before, demo = tally(site), Demo(site, unattended=words.headless)
     try:
-        demo.start()
+        demo.start(stop)
         if words.headless:
             _run_unattended(demo, words.seconds, words.presses, stop)
         else:
             _run_attended(demo, site, stop)
     except TimeoutError as error:
-        demo.errors.append(str(error))
+        demo.errors += [str(error), *demo.processes.last_words()]
     finally:
         demo.stop()
+        os.close(lock)
     report = summarize(site, demo.run(), before)
     if words.json:
         print(json.dumps(report))
@@ -197,6 +214,38 @@ def main() -> int:
         say(f"error: {error}")
     say("nothing was wrong" if not report["errors"] else f"look into {site.root / 'logs'}")
     return 1 if report["errors"] else 0
+
+
+def only_one(root: Path) -> int:
+    """Hold `root` for this demo as long as the returned descriptor is open.
+
+    Raises:
+        SystemExit: another demo holds it; both would fight for the pole's name, its cameras and its bell.
+    """
+    root.mkdir(parents=True, exist_ok=True)
+    lock = os.open(root / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        raise SystemExit(f"demo: another demo runs in {root}; end that one, or name another with --state DIR") from None
+    return lock
+
+
+def need_ports(site: Site) -> None:
+    """Look whether the ports that this site was laid out with are free.
+
+    Raises:
+        SystemExit: another program listens on one.
+    """
+    for name, port in dataclasses.asdict(site.ports).items():
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError as error:
+                text = f"demo: port {port} of the {name} cannot be used: {error.strerror.lower()}"
+                raise SystemExit(f"{text}; end that program, or name another folder with --state DIR") from None
 
 
 def _run_unattended(demo: Demo, seconds: float, presses: int, stop: threading.Event) -> None:

@@ -5,10 +5,14 @@ the pole's configuration is written anew each time, because the footage may be a
 """
 
 import contextlib
+import hashlib
 import json
+import os
 import socket
+import stat
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +25,7 @@ ZONE = "demo"
 OFFICERS = (("demo-crew", "crew"), ("demo-supervisor", "supervisor"))
 CAMERAS = ("front", "gate")
 BIN = Path(sys.executable).parent
+RUN_DIR_BYTES = 80  # what 107 leave beside the socket's own name
 
 
 @dataclass(frozen=True)
@@ -62,8 +67,15 @@ class Site:
 
     @property
     def run_dir(self) -> Path:
-        """Return the pole's run directory; short, because a unix socket's path may have 107 bytes."""
-        return self.root / "pole" / "run"
+        """Return the pole's run directory; short, because a unix socket's path may have 107 bytes.
+
+        Below a long root it lies in the machine's folder for temporary files, under a name that a second start finds.
+        """
+        own = self.root / "pole" / "run"
+        if len(os.fsencode(own)) <= RUN_DIR_BYTES:
+            return own
+        digest = hashlib.sha256(os.fsencode(self.root)).hexdigest()[:12]
+        return Path(tempfile.gettempdir()) / f"pole-demo-{os.getuid()}-{digest}"
 
     @property
     def spool(self) -> Path:
@@ -94,9 +106,17 @@ def lay_out(root: Path, videos: Sequence[str], streams: Sequence[str], say: Call
     if not site.command_keys.exists():
         for words in (["init"], *(["add", officer, role] for officer, role in OFFICERS)):
             _center("command-keys", words[0], "--config", str(site.center_config), *words[1:])
-    site.run_dir.mkdir(exist_ok=True)
+    _own_directory(site.run_dir)
     site.pole_config.write_text(_pole_toml(site), encoding="utf-8")
     return site
+
+
+def _own_directory(directory: Path) -> None:
+    """Make a directory that only we reach; in a shared folder somebody else may have made the name before us."""
+    directory.mkdir(mode=0o700, exist_ok=True)
+    made = directory.lstat()
+    if made.st_uid != os.getuid() or not stat.S_ISDIR(made.st_mode):
+        raise SystemExit(f"demo: {directory} belongs to somebody else; name a shorter folder with --state DIR")
 
 
 def _center(*words: str) -> None:
