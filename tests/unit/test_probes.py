@@ -83,6 +83,15 @@ def test_a_disk_that_hangs_from_the_start_counts_as_not_writable(tmp_path):
     assert reading.writable is False
 
 
+def test_a_disk_that_answers_nothing_but_errors_is_reported_and_does_not_end_the_service(tmp_path):
+    sick = tmp_path / ("x" * 300)  # each look at it is an OSError, as on a card that died
+    probe = DiskProbe(sick, SimulatedClock())
+    probe.run_once()
+    reading = probe.reading()
+    assert reading is not None
+    assert reading.writable is False
+
+
 def test_a_spool_that_is_gone_is_reported_by_its_parents_sizes(tmp_path):
     spool = tmp_path / "spool"
     spool.mkdir()

@@ -4,7 +4,8 @@ Rules:
 * a read-only remount looks healthy to `statvfs`, and a bad card acknowledges writes and keeps nothing: so a block
   of random bytes is written, fsynced, dropped from the page cache, read back and compared;
 * a hung disk blocks for minutes: `run_once` belongs to a thread of its own, and `reading` never blocks on it; an
-  outcome older than `OUTCOME_S` counts as "not writable".
+  outcome older than `OUTCOME_S` counts as "not writable";
+* a disk that cannot even tell its size is not writable: an exception would end the one service that reports it.
 """
 
 import os
@@ -47,13 +48,14 @@ class DiskProbe:
         self._clock = clock
         self._outcome: tuple[bool, float] | None = None
         self._started_mono_s = clock.mono_s()
+        self._sizes = (0, 0)
 
     def run_once(self) -> None:
         """Make one write test; may block as long as the disk does.
 
         A spool that no camera has made yet is not tested: a fault at every first start would teach people to ignore it.
         """
-        if self._outcome is None and not self._directory.is_dir():
+        if self._outcome is None and _is_absent(self._directory):
             return
         writable = write_and_read_back(self._directory)
         self._outcome = (writable, self._clock.mono_s())
@@ -67,12 +69,26 @@ class DiskProbe:
         fresh = self._clock.mono_s() - tested_mono_s <= (OUTCOME_S if self._outcome else FIRST_S)
         if self._outcome is None and fresh:
             return None
-        size = os.statvfs(_nearest_existing(self._directory))
-        return DiskReading(
-            total_bytes=size.f_blocks * size.f_frsize,
-            free_bytes=size.f_bavail * size.f_frsize,
-            writable=writable and fresh,
-        )
+        answers = self._measure()
+        total, free = self._sizes
+        return DiskReading(total_bytes=total, free_bytes=free, writable=writable and fresh and answers)
+
+    def _measure(self) -> bool:
+        """Note the sizes; False when the disk is too sick to tell them, and the last known ones stay."""
+        try:
+            size = os.statvfs(_nearest_existing(self._directory))
+        except OSError:
+            return False
+        self._sizes = (size.f_blocks * size.f_frsize, size.f_bavail * size.f_frsize)
+        return True
+
+
+def _is_absent(directory: Path) -> bool:
+    """Return whether nobody made the directory yet; one that the disk cannot look up is there, and sick."""
+    try:
+        return not directory.is_dir()
+    except OSError:
+        return False
 
 
 def _nearest_existing(directory: Path) -> Path:
