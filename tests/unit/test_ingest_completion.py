@@ -1,7 +1,8 @@
 """What a restart finishes, and what may not keep it from starting (center.ingest.completion)."""
 
 import hashlib
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -11,7 +12,7 @@ from support.center_store import open_store
 from agent.contract.messages import ClockState
 from agent.contract.records import SegmentRecord, encode_record
 from agent.contract.signed_note import NoteSigner
-from center.ingest.completion import Completion, object_path
+from center.ingest.completion import Completion, no_step, object_path
 from center.ingest.partial import PartialStore, PartialUpload
 from center.store import Store
 
@@ -50,12 +51,15 @@ class Ingest:
     """The parts of ingest that finish uploads."""
 
     def __init__(self, directory: Path) -> None:
+        self.step: Callable[[str], object] = no_step
         self.objects = directory / "objects"
         self.objects.mkdir()
         self.store = open_store(directory)
         self.partials = PartialStore(directory / "partial")
         signer = NoteSigner.generate("center.test")
-        self.completion = Completion(self.store, self.partials, self.objects, signer, lambda: 7)
+        self.completion = Completion(
+            self.store, self.partials, self.objects, signer, lambda: 7, lambda name: self.step(name)
+        )
 
     def arrive(self, upload: PartialUpload) -> None:
         self.partials.create(upload)
@@ -94,3 +98,30 @@ def test_a_number_that_the_database_cannot_hold_does_not_keep_ingest_from_starti
     huge = UPLOAD.record.replace('"end_us":2', f'"end_us":{2**70}')
     ingest.arrive(msgspec.structs.replace(UPLOAD, record=huge))
     assert ingest.completion.recover() == 0 and stored(ingest.store) == 0
+
+
+def test_a_pole_whose_segment_takes_long_keeps_no_other_pole_waiting(ingest: Ingest):
+    segment = "pole-2.front.20260921T141320Z.0000000000"
+    record = encode_record(msgspec.structs.replace(RECORD, pole="pole-2", segment=segment)).decode()
+    other = msgspec.structs.replace(UPLOAD, pole="pole-2", segment=segment, record=record)
+    for upload in (UPLOAD, other):
+        ingest.arrive(upload)
+    reading, go_on = threading.Event(), threading.Event()
+
+    def step(name: str) -> None:
+        if threading.current_thread().name == "slow" and name == "synced":
+            reading.set()
+            go_on.wait(20)
+
+    ingest.step = step
+    slow = threading.Thread(target=ingest.completion.finish, args=(UPLOAD,), name="slow")
+    quick = threading.Thread(target=ingest.completion.finish, args=(other,), name="quick", daemon=True)
+    slow.start()
+    assert reading.wait(10)
+    quick.start()
+    quick.join(10)
+    waited = quick.is_alive()
+    go_on.set()
+    slow.join(10)
+    quick.join(10)
+    assert not waited and stored(ingest.store) == 2
