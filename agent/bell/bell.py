@@ -58,7 +58,9 @@ RETRY_S = 5.0
 TEND_S = 60.0
 WINDOWS_S = 10.0
 FOOTAGE_EXTRA_S = 600.0
+SESSION_LOST_S = 5.0
 PRESS_TEST = "press test"
+CALLING_LIGHTS = (LightState.CALLING, LightState.NOT_RECEIVED, LightState.SIREN)
 MESSAGES = 500
 UNWRITTEN = 1000
 
@@ -167,6 +169,8 @@ class Bell:
         self._press_to_receipt_ms: float | None = None
         self._incidents: tuple[OpenIncident, ...] = ()
         self._disk_failed = self._modes_known = False
+        self._unserved: Actuation | None = None
+        self._session_lost_mono_s: float | None = None
         self._inspector = self._make_inspector()
         self.snapshot = BellSnapshot()
 
@@ -179,7 +183,15 @@ class Bell:
         if isinstance(event, FromCenter) and self._inbox.qsize() >= MESSAGES:
             log.warning("message dropped, the bell is busy topic=%s", event.topic)
             return
+        if isinstance(event, Actuation):
+            self._light_at_once(event)
         self._inbox.put(event)
+
+    def _light_at_once(self, actuation: Actuation) -> None:
+        """Answer a press in the contact's own thread: ours may be waiting for the disk with somebody's receipt (N7)."""
+        self._unserved = actuation
+        if self._modes.state.at(self._clock.mono_s()).mode != "test" and self._light.state not in CALLING_LIGHTS:
+            self._light.show(LightState.CALLING)
 
     def set_mode(self, mode: Mode, seconds: float, by: str, reason: str) -> None:
         """Set the mode for `seconds` (0 for normal); returns at once, the next heartbeat tells it.
@@ -268,6 +280,8 @@ class Bell:
         )
 
     def _actuated(self, actuation: Actuation) -> None:
+        if actuation is self._unserved:
+            self._unserved = None
         was_test = self._modes.state.at(self._clock.mono_s()).mode == "test"
         real = self._modes.pressed(self._clock.mono_s())
         if real:
@@ -439,7 +453,15 @@ class Bell:
         now = self._clock.mono_s()
         line = self._line()
         polled = line.polled_mono_s is not None and now - line.polled_mono_s <= POLL_MAX_S
-        return line.good and polled and self._center_lives(now)
+        return line.good and polled and self._center_lives(now) and self._session_stands(now)
+
+    def _session_stands(self, now: float) -> bool:
+        """Return whether there is a session, or was one a moment ago: white must promise nothing that is known cut."""
+        if self._link is None or self._link.health().session:
+            self._session_lost_mono_s = None
+        elif self._session_lost_mono_s is None:
+            self._session_lost_mono_s = now
+        return self._session_lost_mono_s is None or now - self._session_lost_mono_s <= SESSION_LOST_S
 
     def _center_lives(self, now: float) -> bool:
         return self._beat_mono_s is not None and now - self._beat_mono_s <= BEAT_MAX_S
@@ -449,11 +471,14 @@ class Bell:
 
     def _shown(self, now: float) -> LightState:
         """Return the light: a real call first, then a test press, then an open incident, then the mode."""
+        mode = self._modes.state.at(now).mode
+        if self._unserved is not None and mode != "test" and not self._state.waiting:
+            return LightState.CALLING
         if not self._state.waiting:
             tried = self._trial.light(now)
             if tried is not None:
                 return tried
-            if self._state.incident_id is None and self._modes.state.at(now).mode == "test":
+            if self._state.incident_id is None and mode == "test":
                 return LightState.TEST
         return self._state.light(now, in_service=self._in_service())
 

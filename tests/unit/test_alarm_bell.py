@@ -3,9 +3,9 @@
 import pytest
 from support.bell_rig import POLE, Rig
 
-from agent.bell.bell import BEAT_MAX_S, MESSAGES, RETRY_S, FromCenter
+from agent.bell.bell import BEAT_MAX_S, MESSAGES, RETRY_S, SESSION_LOST_S, FromCenter, SetMode
 from agent.bell.contact_watch import LineReading
-from agent.bell.indicator import Lamps
+from agent.bell.indicator import Lamps, LightState
 from agent.bell.line import Actuation
 from agent.bell.outbox import OutboxError
 from agent.contract import topics
@@ -29,6 +29,32 @@ def test_the_light_comes_first_then_the_commit_then_the_publish(rig, monkeypatch
     rig.link.publish = lambda *args, **kind: (order.append("publish"), publish(*args, **kind))[1]
     rig.press()
     assert order[:3] == ["light", "commit", "publish"]
+
+
+def test_the_light_does_not_wait_for_the_thread_that_writes(rig):
+    rig.bell.post(Actuation("pressed", rig.clock.mono_s(), False))
+    assert rig.indicator.lit().red, "nobody has served the inbox yet"
+    rig.bell.tick()
+    assert rig.light.state is LightState.CALLING, "and a tick with the press still waiting does not take it back"
+
+
+def test_a_press_in_test_mode_does_not_flash_as_a_real_call(rig):
+    rig.bell.handle(SetMode("test", 60.0, "kim", "monthly"))
+    rig.bell.post(Actuation("pressed", rig.clock.mono_s(), False))
+    assert rig.light.state is LightState.TEST
+
+
+def test_a_session_that_is_lost_takes_the_white_light_with_it_after_five_seconds(rig):
+    rig.beat()
+    assert rig.light.state is LightState.READY
+    rig.link.disconnect()
+    rig.pass_time(SESSION_LOST_S - 1)
+    assert rig.light.state is LightState.READY, "a short break is no reason to frighten anybody"
+    rig.pass_time(3)
+    assert rig.light.state is LightState.OUT_OF_SERVICE
+    rig.link.connect()
+    rig.pass_time(1)
+    assert rig.light.state is LightState.READY
 
 
 def test_a_failing_disk_stops_neither_light_nor_alarm_and_is_made_good_later(rig):
