@@ -18,9 +18,9 @@ from center.console.visit import Gate, Visit
 from center.store import Store
 from center.store.korean_day import day_of, month_name
 
-PAGE = 50
-ORDERS = 100
-TESTS = 50
+PAGE = 40
+ORDERS = 30
+TESTS = 20
 TESTS_US = 31 * 86_400 * 1_000_000
 
 

@@ -100,7 +100,7 @@ def percentile(times: list[float], share: float) -> float:
 
 
 def test_a_press_is_seen_and_heard_at_once(
-    stage: ConsoleStage, desk: Browser, record_property: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]
+    stage: ConsoleStage, desk: Browser, capsys: pytest.CaptureFixture[str]
 ) -> None:
     desk.click("#sound-on")
     desk.wait(lambda: desk.run(SOUND) == "on", "the sound turned on")
