@@ -18,6 +18,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ from agent.clock import SystemClock  # noqa: E402
 from agent.config import Config  # noqa: E402
 from agent.contract import topics  # noqa: E402
 from agent.contract.messages import Alarm, AlarmReceipt, AlarmUpdate, CenterBeat, decode, encode  # noqa: E402
-from agent.mqtt.link import LinkHandlers  # noqa: E402
+from agent.mqtt.link import LinkHandlers, LinkHealth  # noqa: E402
 from agent.mqtt.paho_link import PahoLink  # noqa: E402
 from agent.wiring.bell import build_bell_service  # noqa: E402
 
@@ -74,6 +75,10 @@ class DeadLink(PahoLink):
         if topic.endswith("/alarm"):
             self.alarms.append(decode(payload, Alarm))
         return super().publish(topic, payload, qos=qos)
+
+    def health(self) -> LinkHealth:
+        """Claim a session, so that the lamp rests white: amber uses the red lamp too, and would hide its edge."""
+        return replace(super().health(), session="bench")
 
 
 class BellOnDeadNetwork:
