@@ -8,23 +8,21 @@ Rules:
 
 from collections.abc import Iterator
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import av
 from av.codec.context import CodecContext
 from av.video.codeccontext import VideoCodecContext
 
+from agent.camera.encoding import Encoding
 from agent.camera.frame_source import VideoFormat
 from agent.errors import SourceError
-
-if TYPE_CHECKING:
-    from agent.camera.av_input import Encoding
 
 TIME_BASE = Fraction(1, 90_000)
 MAX_BROKEN = 100
 
 
-def make_encoder(width: int, height: int, fps: float, encoding: "Encoding") -> VideoCodecContext:
+def make_encoder(width: int, height: int, fps: float, encoding: Encoding) -> VideoCodecContext:
     """Return an opened libx264 encoder for frames of that (even) size; times count `TIME_BASE`.
 
     Raises:
@@ -55,7 +53,7 @@ def make_encoder(width: int, height: int, fps: float, encoding: "Encoding") -> V
 class AvTranscoder:
     """Decodes one input stream and encodes it; `encode` is a generator over the input's packets."""
 
-    def __init__(self, stream: Any, name: str, fps: float, encoding: "Encoding") -> None:
+    def __init__(self, stream: Any, name: str, fps: float, encoding: Encoding) -> None:
         self._stream = stream
         self._name = name
         self._width = max(2, stream.codec_context.width // 2 * 2)

@@ -17,6 +17,7 @@ from typing import Any
 import av
 from av.container import InputContainer
 
+from agent.camera.encoding import Encoding
 from agent.camera.frame_source import EncodedFrame, VideoFormat
 from agent.camera.glibc_heap import give_back
 from agent.camera.no_audio_guard import refuse_unless_video, sound_streams
@@ -29,14 +30,6 @@ PASSTHROUGH_CODECS = frozenset({"h264", "hevc"})
 
 class DeviceBusyError(SourceError):
     """The device is held by another program, or still by an earlier opening of ours."""
-
-
-@dataclass(frozen=True)
-class Encoding:
-    """How video that is not H.264/H.265 is encoded: bit rate, and at most `gop_s` between keyframes."""
-
-    bitrate_kbps: int = 4000
-    gop_s: float = 2.0
 
 
 @dataclass(frozen=True)

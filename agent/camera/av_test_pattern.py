@@ -3,7 +3,7 @@
 import av
 
 from agent.camera.av_encoder import TIME_BASE, make_encoder
-from agent.camera.av_input import Encoding
+from agent.camera.encoding import Encoding
 
 
 def encode_pattern(width: int, height: int, fps: int, frames: int, bitrate_kbps: int) -> list[tuple[bytes, bool]]:

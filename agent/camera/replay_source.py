@@ -10,7 +10,8 @@ import threading
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
-from agent.camera.av_input import AvInput, Encoding, InputRequest, frame_ticks
+from agent.camera.av_input import AvInput, InputRequest, frame_ticks
+from agent.camera.encoding import Encoding
 from agent.camera.frame_source import EncodedFrame, VideoFormat
 from agent.camera.pacing import pace, until
 from agent.clock import Clock

@@ -8,7 +8,8 @@ Rules:
 
 from dataclasses import replace
 
-from agent.camera.av_input import AvInput, Encoding, InputRequest
+from agent.camera.av_input import AvInput, InputRequest
+from agent.camera.encoding import Encoding
 from agent.camera.live_source import LiveSource
 from agent.camera.rtsp_probe import described, offers_sound, parse_address
 

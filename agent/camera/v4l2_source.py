@@ -9,7 +9,8 @@ Rules:
 import os
 from pathlib import Path
 
-from agent.camera.av_input import AvInput, DeviceBusyError, Encoding, InputRequest
+from agent.camera.av_input import AvInput, DeviceBusyError, InputRequest
+from agent.camera.encoding import Encoding
 from agent.camera.live_source import LiveSource
 from agent.errors import SourceError
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from agent.camera.av_input import Encoding
+from agent.camera.encoding import Encoding
 from agent.camera.frame_source import FrameSource, VideoFormat
 from agent.camera.no_audio_guard import InitSegmentGuard
 from agent.clock import Clock
