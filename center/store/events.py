@@ -1,8 +1,10 @@
 """What happened, in order: feeds the console's live pages (SSE).
 
-Rules: ids only rise; the last `KEEP` are kept; a reader who is further behind reads the page anew.
+Rules: ids only rise; the last `KEEP` are kept; a reader who is further behind reads the page anew. Events of the kind
+`security` do not leave with them, for a city's footage alone would push them out within a minute: the last `KEEP` of
+their own are kept.
 Kinds: `alarm`, `incident`, `escalation`, `hook`, `test-press`, `inspection`, `work-order`, `pole`, `fault-opened`,
-`fault-closed`, `object`, `ledger`, `quarantine`, `center`, `command`, `command-audit`.
+`fault-closed`, `object`, `ledger`, `quarantine`, `center`, `command`, `command-audit`, `security`.
 """
 
 import json
@@ -42,8 +44,16 @@ class Events:
             )
             number = int(cursor.lastrowid or 0)
             if number % _TRIM_EVERY == 0:
-                self._database.write("DELETE FROM event WHERE id <= ?", (number - KEEP,))
+                self._trim(number - KEEP)
         return number
+
+    def _trim(self, last: int) -> None:
+        self._database.write("DELETE FROM event WHERE id <= ? AND kind != 'security'", (last,))
+        self._database.write(
+            "DELETE FROM event WHERE kind = 'security' AND id <= "
+            "(SELECT id FROM event WHERE kind = 'security' ORDER BY id DESC LIMIT 1 OFFSET ?)",
+            (KEEP,),
+        )
 
     def after(self, event_id: int, limit: int = 500) -> Sequence[EventRow]:
         """Return at most `limit` events after `event_id`, oldest first."""

@@ -127,6 +127,20 @@ def test_events_come_in_order_and_only_the_newest_are_kept(store: Store, monkeyp
     assert [event.id for event in store.events.after(998)] == [999, 1000]
 
 
+def test_a_flood_of_footage_does_not_wash_a_security_event_away(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events, "KEEP", 500)
+    first = store.events.append("security", {"what": "record-log-new"})
+    with store.database.transaction():
+        for number in range(2000):
+            store.events.append("object", {"number": number})
+    assert [event.id for event in store.events.of_kind("security")] == [first]
+    with store.database.transaction():
+        for number in range(2000):
+            store.events.append("security", {"number": number})
+    kept = store.events.of_kind("security", limit=5000)
+    assert 500 <= len(kept) < 1600, "they are bounded too"
+
+
 def test_the_quarantine_keeps_the_newest_and_cuts_long_payloads(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(quarantine, "KEEP", 3)
     for number in range(5):
