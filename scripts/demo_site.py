@@ -20,6 +20,7 @@ from pathlib import Path
 from av_demo_clip import draw_clip
 
 POLE = "demo-pole-1"
+PLACE = "시연 골목 1 (Demo Alley 1)"
 OPERATOR = "demo-operator"
 ZONE = "demo"
 OFFICERS = (("demo-crew", "crew"), ("demo-supervisor", "supervisor"))
@@ -126,10 +127,14 @@ def _center(*words: str) -> None:
 
 
 def _simulate_bell(site: Site) -> None:
-    """Give the console its press button; `[console]` is the last table that `init` writes."""
+    """Give the console its press button and the pole's place; `[console]` is the last table that `init` writes."""
     text = site.center_config.read_text(encoding="utf-8")
     if "simulated_bell_socket" not in text:
-        button = f'simulation = true\nsimulated_bell_socket = "{site.run_dir / "bell.sock"}"\n'
+        places = site.center / "places.json"
+        places.write_text(json.dumps({POLE: PLACE}, ensure_ascii=False), encoding="utf-8")
+        button = (
+            f'simulation = true\nsimulated_bell_socket = "{site.run_dir / "bell.sock"}"\nplaces_file = "{places}"\n'
+        )
         site.center_config.write_text(text + button, encoding="utf-8")
 
 

@@ -35,7 +35,7 @@ class RunningDemo:
     """One unattended run; `report()` waits for its end."""
 
     def __init__(self, state: Path, *words: str) -> None:
-        self._state = state
+        self.state = state
         self._log = state.with_suffix(".log")
         with self._log.open("wb") as log:
             self.child = subprocess.Popen(
@@ -48,7 +48,7 @@ class RunningDemo:
 
     def pids(self) -> dict[str, int]:
         try:
-            found: dict[str, int] = json.loads((self._state / "pids.json").read_text())
+            found: dict[str, int] = json.loads((self.state / "pids.json").read_text())
         except (OSError, ValueError):
             return {}
         return found
@@ -149,7 +149,7 @@ def test_each_process_killed_in_turn_comes_back_and_nothing_receipted_is_missing
 ) -> None:
     demo = start_demo("--headless", "--seconds=52", "--presses=3", "--json")
     wait_for("every process", lambda: set(PROCESSES) <= set(demo.pids()))
-    wait_for("the pole", lambda: (demo._state / "pole" / "run" / "camera-gate.json").exists())
+    wait_for("the pole to record", lambda: any((demo.state / "pole" / "spool" / "gate").glob("*.journal")))
     for name in PROCESSES:
         before = demo.pids()[name]
         os.kill(before, signal.SIGKILL)
