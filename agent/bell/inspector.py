@@ -27,6 +27,7 @@ FAULT = "bell-self-test-failed"
 SUBJECT = "bell"
 LAMP_S = 0.3
 PATIENCE_S = 300.0
+SETTLE_S = 5.0
 RESEND_S = 60.0
 RETRY_S = 5.0
 BATCH = 5
@@ -88,6 +89,7 @@ class Inspector:
         self._wanted = False
         self._again = False
         self._running_since_us: int | None = None
+        self._settling_mono_s: float | None = None
         self._proof: _Proof | None = None
         self.press_test: PressTest | None = None
         self.round_trip_ms: float | None = None
@@ -158,13 +160,26 @@ class Inspector:
         parts = self._parts
         if self._running_since_us is not None:
             self._go_on(now)
-        elif self._wanted or (now >= self._not_before_mono_s and self._due()):
+        elif (self._wanted or (now >= self._not_before_mono_s and self._due())) and self._line_settled(now):
             self._wanted = self._again = False
             self._running_since_us = self._clock.utc_us()
             if parts.light.sensed:
                 parts.light.begin_test(LAMP_S)
             else:
                 self._go_on(now)
+
+    def _line_settled(self, now: float) -> bool:
+        """Return whether the line may be judged: just after a press or a start it is good, but not for long yet."""
+        line = self._parts.line()
+        if not line.good or line.good_polls >= self_test.GOOD_POLLS:
+            self._settling_mono_s = None
+            return True
+        if self._settling_mono_s is None:
+            self._settling_mono_s = now
+        if now - self._settling_mono_s < SETTLE_S:
+            return False
+        self._settling_mono_s = None
+        return True
 
     def _due(self) -> bool:
         return self._again or self_test.due(self._parts.pole, self._clock.utc_us(), self._last_us)

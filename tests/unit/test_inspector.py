@@ -1,5 +1,6 @@
 """Self-tests and assisted press tests through the bell's thread: proven, failed, interrupted, kept until receipted."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -8,8 +9,8 @@ import pytest
 from support.bell_rig import POLE, Rig
 
 from agent.bell.bell import RETRY_S
-from agent.bell.inspector import PATIENCE_S, RESEND_S
-from agent.bell.self_test import AGAIN_S, FIRST_S, RECEIPT_S
+from agent.bell.inspector import PATIENCE_S, RESEND_S, SETTLE_S
+from agent.bell.self_test import AGAIN_S, FIRST_S, GOOD_POLLS, RECEIPT_S
 from agent.bell.switch import SimulatedSwitch
 from agent.contract.messages import encode
 
@@ -222,6 +223,28 @@ def test_with_a_current_sense_every_lamp_is_proven(sensing):
     self_test(sensing)
     (inspection,) = sensing.inspections()
     assert points(inspection)["lamps"] == "pass"
+
+
+def test_a_self_test_just_after_a_press_waits_until_the_line_was_good_for_long_enough(rig):
+    rig.line = dataclasses.replace(rig.line, good_polls=GOOD_POLLS // 2)
+    self_test(rig)
+    assert rig.inspections() == []
+    rig.line = dataclasses.replace(rig.line, good_polls=GOOD_POLLS)
+    rig.idle()
+    (inspection,) = rig.inspections()
+    assert next(p.result for p in inspection.points if p.name == "line") == "pass"
+
+
+def test_a_line_that_never_settles_fails_its_point_and_one_that_is_bad_is_not_waited_for(rig):
+    rig.line = dataclasses.replace(rig.line, good_polls=GOOD_POLLS // 2)
+    self_test(rig)
+    for _ in range(round(SETTLE_S / 0.2) + 1):
+        rig.idle()
+    (inspection,) = rig.inspections()
+    assert next(p.result for p in inspection.points if p.name == "line") == "fail"
+    rig.line = dataclasses.replace(rig.line, good=False, good_polls=0)
+    self_test(rig)
+    assert len(rig.inspections()) == 2
 
 
 def test_a_burnt_out_lamp_fails_the_self_test(sensing):
