@@ -10,6 +10,7 @@ from demo_site import BIN, OFFICERS, POLE
 from support.whole_site import WholeSite
 
 from agent.bell.control_socket import press_bell
+from agent.status_file import read_status
 from center.store.inspections import InspectionRow
 
 pytestmark = pytest.mark.timeout(180)
@@ -33,6 +34,11 @@ def inspections(whole: WholeSite) -> Sequence[InspectionRow]:
     return whole.store.inspections.of_pole(POLE, 0, 1 << 60)
 
 
+def beat_heard(whole: WholeSite) -> bool:
+    status = read_status(whole.site.run_dir, "bell")
+    return status is not None and status.bell is not None and status.bell.center_beat_age_s is not None
+
+
 def test_an_assisted_press_closes_its_work_order_and_rings_nowhere(whole: WholeSite) -> None:
     today = datetime.datetime.now(datetime.UTC).date()
     order = whole.store.work_orders.create(POLE, today, CREW).work_order
@@ -53,6 +59,7 @@ def test_an_assisted_press_closes_its_work_order_and_rings_nowhere(whole: WholeS
 
 
 def test_a_self_test_by_command_proves_the_bell_at_the_center(whole: WholeSite) -> None:
+    whole.wait(lambda: beat_heard(whole), "the center's beat at the pole", 30)
     done = command(whole, "self-test")
     assert "self-test begun" in done.stdout, done.stderr
     found = whole.wait(
