@@ -31,7 +31,7 @@ drill-bell: setup ## 10,000 presses while everything dies (N6, under an hour); r
 vm-gpio: setup ## ring the bell on real GPIO character devices in an emulated machine (the first time it downloads 280 MB)
 	tests/vm/run-gpio
 
-bench: setup ## measure N1, N3, N4, N5 and refresh docs/benchmarks.md
+bench: setup ## measure N1, N3, N4, N5, N7, N8 beside their references (15 min) and refresh docs/benchmarks.md
 	$(PY) tests/bench/run_all.py
 
 clean: ## remove what the demo left behind
