@@ -24,6 +24,15 @@ RECORDS_AFTER_US = 10_000_000
 
 
 @dataclass(frozen=True)
+class Coverage:
+    """Seconds of one camera inside the window: recorded, declared as gap, and in neither (hole)."""
+
+    recorded_s: float
+    gap_s: float
+    hole_s: float
+
+
+@dataclass(frozen=True)
 class Tally:
     """Counters of pole and center at one instant; a run's own numbers are the difference of two."""
 
@@ -77,30 +86,13 @@ def tally(site: Site) -> Tally:
 
 def summarize(site: Site, run: Run, before: Tally) -> dict[str, Any]:
     """Return the run's report; `errors` is empty only when nothing was wrong."""
-    after, errors = tally(site), list(run.errors)
+    after = tally(site)
     covered = {camera: coverage(_records(site), camera, (run.start_us, run.stop_us)) for camera in CAMERAS}
     sound_streams, sound_errors = count_sound_streams(site)
-    alarms = after.alarms - before.alarms
-    presses = alarms if run.presses is None else run.presses
-    bell = {
-        "presses": presses,
-        "receipts": len(run.press_to_receipt_ms),
-        "answers": after.answers - before.answers,
-        "duplicates": max(0, alarms - presses),
-        "press_to_receipt_ms": {
-            "p50": percentile(run.press_to_receipt_ms, 0.5),
-            "p99": percentile(run.press_to_receipt_ms, 0.99),
-        },
-    }
-    errors += sound_errors + [str(finding) for finding in check_spool(site.spool).findings]
-    errors += [
-        f"camera {name}: {c.hole_s} s in no record" for name, c in covered.items() if c.hole_s > HOLE_TOLERANCE_S
-    ]
-    if run.stop_us - run.start_us > RECORDS_AFTER_US:
-        errors += [f"camera {name} recorded nothing" for name, c in covered.items() if not c.recorded_s]
+    bell = _bell(run, before, after)
+    errors = [*run.errors, *sound_errors, *(str(finding) for finding in check_spool(site.spool).findings)]
     errors += [f"{sound_streams} sound streams in sealed files"] * (sound_streams > 0)
-    if run.presses is not None and not presses == alarms == bell["receipts"] == bell["answers"]:
-        errors.append(f"bell: {alarms} alarms at the center; {bell}")
+    errors += _coverage_errors(run, covered) + _bell_errors(run, bell, after.alarms - before.alarms)
     return {
         "segments": {
             "sealed": after.sealed - before.sealed,
@@ -119,6 +111,32 @@ def summarize(site: Site, run: Run, before: Tally) -> dict[str, Any]:
         "state_dir": str(site.root),
         "console_url": site.console_url,
     }
+
+
+def _bell(run: Run, before: Tally, after: Tally) -> dict[str, Any]:
+    alarms = after.alarms - before.alarms
+    presses = alarms if run.presses is None else run.presses
+    took_ms = run.press_to_receipt_ms
+    return {
+        "presses": presses,
+        "receipts": len(took_ms),
+        "answers": after.answers - before.answers,
+        "duplicates": max(0, alarms - presses),
+        "press_to_receipt_ms": {"p50": percentile(took_ms, 0.5), "p99": percentile(took_ms, 0.99)},
+    }
+
+
+def _bell_errors(run: Run, bell: dict[str, Any], alarms: int) -> list[str]:
+    if run.presses is None or run.presses == alarms == bell["receipts"] == bell["answers"]:
+        return []
+    return [f"bell: {alarms} alarms at the center; {bell}"]
+
+
+def _coverage_errors(run: Run, covered: dict[str, Coverage]) -> list[str]:
+    holes = [f"camera {name}: {c.hole_s} s in no record" for name, c in covered.items() if c.hole_s > HOLE_TOLERANCE_S]
+    if run.stop_us - run.start_us <= RECORDS_AFTER_US:
+        return holes
+    return holes + [f"camera {name} recorded nothing" for name, c in covered.items() if not c.recorded_s]
 
 
 def waiting_segments(site: Site) -> int:
@@ -150,15 +168,6 @@ def _heartbeats(site: Site) -> int:
         return pole.heartbeat.seq if pole and pole.heartbeat else 0
     finally:
         store.close()
-
-
-@dataclass(frozen=True)
-class Coverage:
-    """Seconds of one camera inside the window: recorded, declared as gap, and in neither (hole)."""
-
-    recorded_s: float
-    gap_s: float
-    hole_s: float
 
 
 def coverage(records: Iterable[AnyRecord], camera: str, window_us: tuple[int, int]) -> Coverage:
