@@ -4,18 +4,15 @@ Rules: tests have their own list here and stand in no other; the orders of a mon
 `PAGE` bells are shown, those that need a person first, and a search names the others.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from center.console.coverage_view import bell_lines, failed_points
-from center.console.places import Places
-from center.console.rendering import Renderer
-from center.console.status_strip import StatusStrip
-from center.console.visit import Gate, Visit
-from center.store import Store
+from center.console.page_parts import PageParts
+from center.console.visit import Visit
 from center.store.korean_day import day_of, month_name
 
 PAGE = 40
@@ -27,52 +24,42 @@ TESTS_US = 31 * 86_400 * 1_000_000
 class BellPages:
     """The coverage page."""
 
-    def __init__(
-        self,
-        gate: Gate,
-        renderer: Renderer,
-        store: Store,
-        strip: StatusStrip,
-        places: Places,
-        now_us: Callable[[], int],
-    ) -> None:
-        self._gate = gate
-        self._renderer = renderer
-        self._store = store
-        self._strip = strip
-        self._places = places
-        self._now_us = now_us
+    def __init__(self, parts: PageParts) -> None:
+        self._parts = parts
 
     def routes(self) -> list[Route]:
         """Return the page's routes."""
         return [
-            Route("/bells", self._gate.page(self.page)),
-            Route("/fragments/bells", self._gate.page(self.fragment)),
-            Route("/work-orders", self._gate.action(self.create), methods=["POST"]),
+            Route("/bells", self._parts.gate.page(self.page)),
+            Route("/fragments/bells", self._parts.gate.page(self.fragment)),
+            Route("/work-orders", self._parts.gate.action(self.create), methods=["POST"]),
         ]
 
     def page(self, visit: Visit) -> Response:
         """Show the coverage with its frame."""
-        return self._renderer.page(visit, "bells.html", strip=self._strip.read(), **self._facts(visit))
+        return self._parts.renderer.page(visit, "bells.html", strip=self._parts.strip.read(), **self._facts(visit))
 
     def fragment(self, visit: Visit) -> Response:
         """Show the coverage alone."""
-        return self._renderer.page(visit, "_bells.html", **self._facts(visit))
+        return self._parts.renderer.page(visit, "_bells.html", **self._facts(visit))
 
     def create(self, visit: Visit, _fields: Mapping[str, str]) -> Response:
         """Make this month's work orders for every bell that has none."""
-        self._store.work_orders.create_all(day_of(self._now_us()), visit.session.officer)
+        self._parts.store.work_orders.create_all(day_of(self._parts.now_us()), visit.session.officer)
         return Response(status_code=204) if visit.wants_fragment else RedirectResponse("/bells#orders", 303)
 
     def _facts(self, visit: Visit) -> dict[str, Any]:
-        now_us = self._now_us()
+        now_us = self._parts.now_us()
         today = day_of(now_us)
-        day, month = self._store.inspections.coverage_day(today), self._store.inspections.coverage_month(today)
+        day, month = (
+            self._parts.store.inspections.coverage_day(today),
+            self._parts.store.inspections.coverage_month(today),
+        )
         query = visit.request.query_params.get("q", "").strip()[:80]
-        lines = bell_lines(day, month, self._places.of, visit.words)
+        lines = bell_lines(day, month, self._parts.places.of, visit.words)
         found = [line for line in lines if query.casefold() in f"{line.pole} {line.place}".casefold()]
-        orders = self._store.work_orders.all(today)
-        standing = self._store.work_orders.open()
+        orders = self._parts.store.work_orders.all(today)
+        standing = self._parts.store.work_orders.open()
         return {
             "query": query,
             "lines": found[:PAGE],
@@ -88,6 +75,6 @@ class BellPages:
             "all_orders": len(orders),
             "orders": standing[:ORDERS],
             "hidden_orders": max(0, len(standing) - ORDERS),
-            "tests": self._store.alarms.test_presses(now_us - TESTS_US, TESTS),
-            "place": self._places.of,
+            "tests": self._parts.store.alarms.test_presses(now_us - TESTS_US, TESTS),
+            "place": self._parts.places.of,
         }

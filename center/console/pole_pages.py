@@ -4,7 +4,6 @@ Rules: the window is the last hour, the last day, or the minutes around an insta
 the list names every recording of a window around a press and the newest `LIST_LIMIT` of the others.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -15,14 +14,13 @@ from starlette.routing import Route
 
 from center.console.fault_view import fault_views, worst_mark
 from center.console.footage import AFTER_US, BEFORE_US, Footage
-from center.console.places import Places
+from center.console.page_parts import PageParts
 from center.console.pole_facts import CameraFacts, camera_facts, pole_groups
 from center.console.poles_pages import pole_state
-from center.console.rendering import CIVIL_TIME, Renderer
-from center.console.status_strip import StatusStrip
+from center.console.rendering import CIVIL_TIME
 from center.console.timeline import Bar, Span, bars, cover, ticks
-from center.console.visit import Gate, Visit
-from center.store import PoleRow, Store, TimelineSpan
+from center.console.visit import Visit
+from center.store import PoleRow, TimelineSpan
 
 SECOND_US = 1_000_000
 MARGIN_US = 240 * SECOND_US
@@ -134,29 +132,15 @@ def recording_lines(told: dict[str, list[TimelineSpan]], window: Window) -> list
 class PolePages:
     """The page of one pole."""
 
-    def __init__(
-        self,
-        gate: Gate,
-        renderer: Renderer,
-        store: Store,
-        strip: StatusStrip,
-        places: Places,
-        footage: Footage,
-        now_us: Callable[[], int],
-    ) -> None:
-        self._gate = gate
-        self._renderer = renderer
-        self._store = store
-        self._strip = strip
-        self._places = places
+    def __init__(self, parts: PageParts, footage: Footage) -> None:
+        self._parts = parts
         self._footage = footage
-        self._now_us = now_us
 
     def routes(self) -> list[Route]:
         """Return the page's routes."""
         return [
-            Route("/poles/{pole}", self._gate.page(self.page)),
-            Route("/fragments/poles/{pole}", self._gate.page(self.fragment)),
+            Route("/poles/{pole}", self._parts.gate.page(self.page)),
+            Route("/fragments/poles/{pole}", self._parts.gate.page(self.fragment)),
         ]
 
     def page(self, visit: Visit) -> Response:
@@ -164,16 +148,16 @@ class PolePages:
         row = self._row(visit)
         query = visit.request.query_params
         window = choose_window(
-            query.get("window", ""), query.get("at") or civil_instant(query.get("when", "")), self._now_us()
+            query.get("window", ""), query.get("at") or civil_instant(query.get("when", "")), self._parts.now_us()
         )
         told = {
             camera: self._footage.told(row.pole, camera, window.start_us, window.end_us)
             for camera in self._footage.cameras(row)
         }
-        return self._renderer.page(
+        return self._parts.renderer.page(
             visit,
             "pole.html",
-            strip=self._strip.read(),
+            strip=self._parts.strip.read(),
             window=window,
             list_limit=LIST_LIMIT if window.press_us is None else 0,
             times=[camera_time(camera, spans, window) for camera, spans in told.items()],
@@ -183,7 +167,7 @@ class PolePages:
 
     def fragment(self, visit: Visit) -> Response:
         """Show the pole's state alone, for the live page."""
-        return self._renderer.page(visit, "_pole_state.html", **self._state(visit, self._row(visit)))
+        return self._parts.renderer.page(visit, "_pole_state.html", **self._state(visit, self._row(visit)))
 
     def _state(self, visit: Visit, row: PoleRow) -> dict[str, Any]:
         heartbeat = row.heartbeat
@@ -194,17 +178,17 @@ class PolePages:
             ]
         return {
             "pole": row,
-            "place": self._places.of(row.pole),
-            "spot": self._places.spot(row.pole),
+            "place": self._parts.places.of(row.pole),
+            "spot": self._parts.places.spot(row.pole),
             "state": pole_state(row),
             "mark_name": "critical" if row.silent else worst_mark(row.faults),
-            "faults": fault_views(row.faults, visit.words, self._now_us()),
+            "faults": fault_views(row.faults, visit.words, self._parts.now_us()),
             "cameras": cameras,
             "groups": pole_groups(heartbeat, visit.words) if heartbeat else [],
         }
 
     def _row(self, visit: Visit) -> PoleRow:
-        row = self._store.poles.get(visit.request.path_params["pole"])
+        row = self._parts.store.poles.get(visit.request.path_params["pole"])
         if row is None:
             raise HTTPException(404, "this pole has never been heard")
         return row

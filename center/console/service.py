@@ -29,6 +29,7 @@ from center.console.footage import Footage
 from center.console.incident_desk import IncidentDesk
 from center.console.mode_board import ModeBoard
 from center.console.openings import Openings
+from center.console.page_parts import PageParts
 from center.console.places import Places
 from center.console.plan_pages import PlanPages
 from center.console.pole_pages import PolePages
@@ -107,6 +108,7 @@ def _routes(
     stream = EventStream(gate, feed, store.events.after, utc_us)
     keys = KeyFolder(config.custodian.key_dir.parent / COMMAND_KEYS)
     office = CommandOffice(keys, store.commands, utc_us)
+    parts = PageParts(gate, renderer, store, strip, places, utc_us)
     return [
         Route("/events", stream.endpoint),
         *EntryPages(gate, renderer, openings, link).routes(),
@@ -114,12 +116,12 @@ def _routes(
         *WallPages(gate, renderer, strip, desk).routes(),
         *PlanPages(gate, places).routes(),
         *PolesPages(gate, renderer, PoleBoard(store, utc_us), strip, places, utc_us).routes(),
-        *PolePages(gate, renderer, store, strip, places, footage, utc_us).routes(),
+        *PolePages(parts, footage).routes(),
         *RecordingPages(gate, renderer, store, strip, places, openings).routes(),
-        *BellPages(gate, renderer, store, strip, places, utc_us).routes(),
-        *WorkOrderPages(gate, renderer, store, strip, places, modes, office, partial(_can_sign, keys), utc_us).routes(),
+        *BellPages(parts).routes(),
+        *WorkOrderPages(parts, modes, office, partial(_can_sign, keys)).routes(),
         *StatisticsPages(gate, renderer, store, strip, utc_us).routes(),
-        *SecurityPages(gate, renderer, store, strip, places, utc_us).routes(),
+        *SecurityPages(parts).routes(),
     ]
 
 

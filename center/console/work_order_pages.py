@@ -21,13 +21,10 @@ from center.console.access import Session
 from center.console.catalogue import Catalogue
 from center.console.coverage_view import PointView, point_view
 from center.console.mode_board import ModeBoard
-from center.console.places import Places
+from center.console.page_parts import PageParts
 from center.console.press_test import FORGET_US, MODE_S, PRESS_S, PressTest, judge_press_test
-from center.console.rendering import Renderer
-from center.console.status_strip import StatusStrip
-from center.console.visit import Gate, Visit
+from center.console.visit import Visit
 from center.errors import ConflictError, PkiError
-from center.store import Store
 from center.store.commands import CommandRow
 from center.store.work_orders import WorkOrderRow
 
@@ -63,42 +60,28 @@ class WorkOrderPages:
     """The page of one work order. `office` signs, `can_sign` says whether an officer has a key here."""
 
     def __init__(
-        self,
-        gate: Gate,
-        renderer: Renderer,
-        store: Store,
-        strip: StatusStrip,
-        places: Places,
-        modes: ModeBoard,
-        office: CommandOffice,
-        can_sign: Callable[[str], bool],
-        now_us: Callable[[], int],
+        self, parts: PageParts, modes: ModeBoard, office: CommandOffice, can_sign: Callable[[str], bool]
     ) -> None:
-        self._gate = gate
-        self._renderer = renderer
-        self._store = store
-        self._strip = strip
-        self._places = places
+        self._parts = parts
         self._modes = modes
         self._office = office
         self._can_sign = can_sign
-        self._now_us = now_us
 
     def routes(self) -> list[Route]:
         """Return the page's routes."""
         return [
-            Route("/work-orders/{order}", self._gate.page(self.page)),
-            Route("/fragments/work-orders/{order}", self._gate.page(self.fragment)),
-            Route("/work-orders/{order}/{step}", self._gate.action(self.step), methods=["POST"]),
+            Route("/work-orders/{order}", self._parts.gate.page(self.page)),
+            Route("/fragments/work-orders/{order}", self._parts.gate.page(self.fragment)),
+            Route("/work-orders/{order}/{step}", self._parts.gate.action(self.step), methods=["POST"]),
         ]
 
     def page(self, visit: Visit) -> Response:
         """Show the order with its frame."""
-        return self._renderer.page(visit, "work_order.html", strip=self._strip.read(), **self._facts(visit))
+        return self._parts.renderer.page(visit, "work_order.html", strip=self._parts.strip.read(), **self._facts(visit))
 
     def fragment(self, visit: Visit) -> Response:
         """Show the order's steps alone."""
-        return self._renderer.page(visit, "_work_order.html", **self._facts(visit))
+        return self._parts.renderer.page(visit, "_work_order.html", **self._facts(visit))
 
     def step(self, visit: Visit, _fields: Mapping[str, str]) -> Response:
         """Sign and send the command of a step."""
@@ -137,8 +120,8 @@ class WorkOrderPages:
             ]
         return {
             "order": order,
-            "place": self._places.of(order.pole),
-            "spot": self._places.spot(order.pole),
+            "place": self._parts.places.of(order.pole),
+            "spot": self._parts.places.spot(order.pole),
             "test": test,
             "points": points,
             "problem": refused_text(test.problem, visit.words) if test.problem else "",
@@ -148,8 +131,8 @@ class WorkOrderPages:
         }
 
     def _judge(self, order: WorkOrderRow) -> PressTest:
-        now_us = self._now_us()
-        inspections = self._store.inspections.of_pole(order.pole, now_us - FORGET_US, now_us + AHEAD_US)
+        now_us = self._parts.now_us()
+        inspections = self._parts.store.inspections.of_pole(order.pole, now_us - FORGET_US, now_us + AHEAD_US)
         modes = (mode for mode in self._modes.read() if mode.pole == order.pole and mode.mode == "test")
         reported = next((mode.until_us for mode in modes), None)
         presses = [row for row in inspections if row.kind == "press-test"]
@@ -157,7 +140,7 @@ class WorkOrderPages:
 
     def _commands(self, order: WorkOrderRow) -> list[CommandRow]:
         prefix = f"{order.work_order}:"
-        rows = self._store.commands.newest(LOOK_BACK)
+        rows = self._parts.store.commands.newest(LOOK_BACK)
         return [row for row in rows if row.pole == order.pole and row.reason.startswith(prefix)]
 
     def _nonce(self, order: WorkOrderRow, operation: str, officer: str) -> str:
@@ -165,18 +148,18 @@ class WorkOrderPages:
         newest = next((row for row in self._commands(order) if row.op == operation and row.officer == officer), None)
         if newest is None or newest.state != "challenged":
             return ""
-        replies = self._store.commands.replies(newest.jti)
+        replies = self._parts.store.commands.replies(newest.jti)
         return replies[-1].nonce if replies else ""
 
     def _arrived(self, pole: str, test: PressTest) -> int | None:
         """Return when a test press of this attempt arrived, None before."""
         if test.press_until_us is None:
             return None
-        presses = self._store.alarms.test_presses(test.press_until_us - PRESS_S * 1_000_000, 50)
+        presses = self._parts.store.alarms.test_presses(test.press_until_us - PRESS_S * 1_000_000, 50)
         return next((press.committed_at_us for press in presses if press.pole == pole), None)
 
     def _order(self, visit: Visit) -> WorkOrderRow:
-        order = self._store.work_orders.get(visit.request.path_params["order"])
+        order = self._parts.store.work_orders.get(visit.request.path_params["order"])
         if order is None:
             raise HTTPException(404, "there is no such work order")
         return order
