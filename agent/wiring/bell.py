@@ -47,14 +47,7 @@ def build_bell_service(
     modes = ModeKeeper(ModeMemory(outbox), hardware.key_switch, faults, clock, read_boot_id)
     bell = Bell(identity, outbox, light, faults, clock, read_clock_state, modes)
     commands = BellCommands(config, light, ServiceDuties(bell), faults, clock, read_clock_state)
-    link = make_link(
-        _link_settings(config),
-        _subscriptions(config.pole.id),
-        _will(config.pole.id, clock),
-        _handlers(bell, commands),
-        faults,
-        clock,
-    )
+    link = make_link(*_link_parts(config, bell, commands, clock), faults, clock)
     watch = ContactWatch(hardware.contact, _limits(config.bell), hardware.supervised, bell.post, faults, clock)
     bell.attach(link, lambda: watch.reading)
     report = BellReport(
@@ -82,6 +75,13 @@ def build_bell_service(
     if hardware.button is not None:
         workers.append(Worker("bell-control", ControlSocket(config.run_dir, hardware.button).run))
     return Supervisor(SERVICE, workers, clock, service_manager_for())
+
+
+def _link_parts(
+    config: Config, bell: Bell, commands: BellCommands, clock: Clock
+) -> tuple[LinkSettings, dict[str, int], Callable[[str], Will], LinkHandlers]:
+    pole = config.pole.id
+    return _link_settings(config), _subscriptions(pole), _will(pole, clock), _handlers(bell, commands)
 
 
 def _limits(bell: BellConfig) -> WatchLimits:
